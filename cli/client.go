@@ -1,0 +1,163 @@
+package cli
+
+import (
+	"bytes"
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/url"
+	"strings"
+	"syscall"
+	"time"
+
+	awssdk "github.com/aws/aws-sdk-go-v2/aws"
+	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+)
+
+// callTimeout bounds one call; the longest operation that the command line uses answers within a few seconds.
+const callTimeout = 60 * time.Second
+
+// Client calls one Berth.
+type Client struct {
+	Connection
+	HTTP *http.Client
+}
+
+// NewClient returns a client for the connection.
+func NewClient(c Connection) *Client {
+	return &Client{Connection: c, HTTP: &http.Client{Timeout: callTimeout}}
+}
+
+// Services by their signing name, with the prefix of X-Amz-Target.
+const (
+	ECS  = "ecs"
+	Logs = "logs"
+	ECR  = "ecr"
+)
+
+func targetPrefix(service string) string {
+	switch service {
+	case ECS:
+		return "AmazonEC2ContainerServiceV20141113."
+	case Logs:
+		return "Logs_20140328."
+	case ECR:
+		return "AmazonEC2ContainerRegistry_V20150921."
+	}
+	panic("unreachable: no JSON 1.1 service " + service)
+}
+
+// Call calls one AWS JSON 1.1 operation. An error of the service comes back as a *Failure with its code.
+func Call[Out any](ctx context.Context, c *Client, service, operation string, in any) (*Out, error) {
+	body, err := json.Marshal(in)
+	if err != nil {
+		return nil, fmt.Errorf("encode %s: %w", operation, err)
+	}
+	header := http.Header{
+		"Content-Type": {"application/x-amz-json-1.1"},
+		"X-Amz-Target": {targetPrefix(service) + operation},
+	}
+	answer, err := c.send(ctx, http.MethodPost, "/", service, header, body)
+	if err != nil {
+		return nil, err
+	}
+	defer answer.Close()
+	out := new(Out)
+	if err := json.NewDecoder(answer).Decode(out); err != nil {
+		return nil, fmt.Errorf("decode the answer to %s: %w", operation, err)
+	}
+	return out, nil
+}
+
+// Own calls one of Berth's own routes, such as /_berth/v1/status, and decodes its JSON answer into out when out
+// is not nil.
+func (c *Client) Own(ctx context.Context, method, path string, in, out any) error {
+	var body []byte
+	if in != nil {
+		var err error
+		if body, err = json.Marshal(in); err != nil {
+			return fmt.Errorf("encode %s: %w", path, err)
+		}
+	}
+	answer, err := c.Stream(ctx, method, path, body)
+	if err != nil {
+		return err
+	}
+	defer answer.Close()
+	if out == nil {
+		return nil
+	}
+	if err := json.NewDecoder(answer).Decode(out); err != nil {
+		return fmt.Errorf("decode the answer to %s: %w", path, err)
+	}
+	return nil
+}
+
+// Stream calls one of Berth's own routes and returns the body of its answer.
+func (c *Client) Stream(ctx context.Context, method, path string, body []byte) (io.ReadCloser, error) {
+	return c.send(ctx, method, path, "berth", http.Header{"Content-Type": {"application/json"}}, body)
+}
+
+func (c *Client) send(ctx context.Context, method, path, service string, header http.Header, body []byte) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, method, c.Endpoint+path, bytes.NewReader(body))
+	if err != nil {
+		return nil, fmt.Errorf("call %s: %w", c.Endpoint, err)
+	}
+	req.Header = header
+	sum := sha256.Sum256(body)
+	cred := awssdk.Credentials{AccessKeyID: c.AccessKeyID, SecretAccessKey: c.SecretAccessKey, SessionToken: c.SessionToken}
+	if err := v4.NewSigner().SignHTTP(ctx, cred, req, hex.EncodeToString(sum[:]), service, c.Region, time.Now()); err != nil {
+		return nil, fmt.Errorf("sign the call: %w", err)
+	}
+	resp, err := c.HTTP.Do(req)
+	if err != nil {
+		return nil, c.unreachable(err)
+	}
+	if resp.StatusCode/100 != 2 {
+		defer resp.Body.Close()
+		return nil, failureOf(resp)
+	}
+	return resp.Body, nil
+}
+
+func (c *Client) unreachable(err error) error {
+	if e, ok := errors.AsType[*url.Error](err); ok {
+		err = e.Err
+	}
+	f := &Failure{What: "Berth does not answer at " + c.Endpoint, Cause: err.Error(), Fix: "berth up --detach"}
+	if errors.Is(err, context.Canceled) {
+		return context.Canceled
+	}
+	if !errors.Is(err, syscall.ECONNREFUSED) {
+		f.Fix = "berth status"
+	}
+	return f
+}
+
+// failureOf reads AWS's JSON form of an error.
+func failureOf(resp *http.Response) error {
+	data, _ := io.ReadAll(io.LimitReader(resp.Body, 1<<20))
+	var e struct {
+		Type    string `json:"__type"`
+		Message string `json:"message"`
+		Upper   string `json:"Message"`
+	}
+	if json.Unmarshal(data, &e) != nil || e.Type == "" {
+		return &Failure{What: "the call failed", Cause: fmt.Sprintf("HTTP %d: %s", resp.StatusCode, strings.TrimSpace(string(data)))}
+	}
+	code := e.Type[strings.LastIndexByte(e.Type, '#')+1:]
+	f := &Failure{What: firstOf(e.Message, e.Upper, code), Code: code}
+	switch {
+	case strings.Contains(code, "NotFound"):
+		f.Exit = ExitNotFound
+	case strings.Contains(code, "AccessDenied"), strings.Contains(code, "Signature"), strings.Contains(code, "UnrecognizedClient"):
+		f.Exit = ExitDenied
+		f.Fix = `eval "$(berth env)"`
+	}
+	return f
+}
