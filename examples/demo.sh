@@ -1,0 +1,66 @@
+#!/usr/bin/env bash
+# The sample from end to end: starts Berth, packs a Go program into an image, pushes it to Berth's own registry and
+# runs it as a task with two containers. Usage: examples/demo.sh [data directory]
+set -euo pipefail
+cd "$(dirname "$0")/.."
+data=${1:-/var/lib/berth}
+berth=bin/berth
+
+say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
+run() { printf '  $ %s\n' "$*"; "$@"; }
+wait_for() { # seconds, what, command...
+  local left=$1 what=$2; shift 2
+  until "$@"; do
+    ((left-- > 0)) || { echo "error: waited too long for $what" >&2; exit 3; }
+    sleep 1
+  done
+}
+
+say "Starting Berth"
+$berth up --detach --data-dir "$data"
+eval "$($berth env --data-dir "$data")"
+
+say "Packing and pushing the image"
+build=$(mktemp -d)
+trap 'rm -rf "$build"' EXIT
+mkdir -p "$build/rootfs/bin" "$build/rootfs/data"
+CGO_ENABLED=0 go build -trimpath -ldflags "-s -w" -o "$build/rootfs/bin/hello" ./examples/hello
+image=$($berth image push "$build/rootfs" hello:1 --data-dir "$data" -o name)
+echo "  $image"
+
+say "Running the task with the AWS CLI"
+run aws ecs create-cluster --cluster-name default --query cluster.status --output text
+sed -e "s|IMAGE|$image|" -e "s|REGION|$AWS_REGION|" -e "s|VISITS|$data/examples/visits|" \
+  examples/hello/task-definition.json >"$build/task-definition.json"
+run aws ecs register-task-definition --cli-input-json "file://$build/task-definition.json" \
+  --query taskDefinition.taskDefinitionArn --output text
+for old in $(aws ecs list-tasks --family hello --query 'taskArns[]' --output text); do
+  [[ $old == None ]] || aws ecs stop-task --task "$old" --reason "a newer demo" >/dev/null
+done
+task=$(aws ecs run-task --task-definition hello --query 'tasks[0].taskArn' --output text)
+echo "  $ aws ecs run-task --task-definition hello"
+echo "  $task"
+run aws ecs wait tasks-running --tasks "$task"
+port=$(aws ecs describe-tasks --tasks "$task" \
+  --query 'tasks[0].containers[?name==`web`].networkBindings[0].hostPort | [0]' --output text)
+url="http://127.0.0.1:$port/"
+
+say "Its answer over HTTP"
+run curl -fsS "$url"
+
+say "Its log lines, read back through aws logs"
+in_logs() { aws logs filter-log-events --log-group-name /examples/hello --filter-pattern '"visitor"' \
+  --query 'events[-1].message' --output text 2>/dev/null | grep -q visitor; }
+wait_for 20 "the log line" in_logs
+run aws logs filter-log-events --log-group-name /examples/hello --limit 20 --query 'events[].[logStreamName,message]' --output text
+
+say "Berth is running. Look around:"
+cat <<EOT
+  page         $url
+  endpoint     $AWS_ENDPOINT_URL
+  use the CLI  eval "\$($berth env --data-dir $data)"; aws ecs list-tasks
+  tasks        $berth ps --data-dir $data
+  logs         $berth logs -f ${task##*/} --data-dir $data
+  health       $berth status --data-dir $data
+  end it       make down
+EOT
