@@ -1,0 +1,22 @@
+#!/usr/bin/env bash
+# Every test. Those that need root (containers, namespaces, nftables) say so and are skipped without it.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+
+echo "== format and vet"
+unformatted=$(git ls-files '*.go' | xargs -r gofmt -l)
+[[ -z $unformatted ]] || { echo "not formatted: $unformatted" >&2; exit 1; }
+go vet ./...
+
+echo "== generated code is up to date"
+go run ./api/gen
+changed=$(git status --porcelain -- api | head)
+[[ -z $changed ]] || { echo "regeneration changed: $changed" >&2; exit 1; }
+
+echo "== tests with the race detector"
+packages=$(go list ./... | grep -v -e '/test/e2e$')
+# The race detector needs cgo. Two packages at a time: the machine may have two cores only.
+CGO_ENABLED=1 go test -race -timeout 12m $packages
+
+echo "== end to end"
+go test -timeout 12m ./test/e2e
