@@ -121,3 +121,9 @@ func (a *API) unknownCode() string {
 // EventStream is the member of an output that goes on sending events until it returns or ctx ends. send writes one
 // event: its name and a shape that becomes its JSON payload.
 type EventStream func(ctx context.Context, send func(event string, payload any) error) error
+
+// With returns o with the other facts of more.
+func (o Operation) With(more Operation) Operation {
+	more.Name, more.Input, more.Invoke = o.Name, o.Input, o.Invoke
+	return more
+}
