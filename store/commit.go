@@ -1,0 +1,409 @@
+package store
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+)
+
+// pending is an accepted transaction that is not durable yet. One without writes waits for those before it.
+type pending struct {
+	writes  []*write
+	changes []change
+	after   *state // durable, plus everything before it, plus itself
+	reads   readSet
+	bytes   int
+	fence   *Fence
+	done    chan error // has room for one
+}
+
+// enqueue is called with c.mu held.
+func (c *core) enqueue(p *pending) *pending {
+	p.done = make(chan error, 1)
+	c.queue = append(c.queue, p)
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+	return p
+}
+
+func (c *core) commitLoop(ctx context.Context) {
+	for {
+		select {
+		case <-c.wake:
+		case <-ctx.Done():
+			return
+		}
+		for ctx.Err() == nil {
+			batch := c.nextBatch()
+			if batch == nil {
+				break
+			}
+			c.commit(ctx, batch)
+		}
+	}
+}
+
+// nextBatch moves what fits into one commit from the queue to flight. Nil if there is nothing to write.
+func (c *core) nextBatch() *Batch {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	n, ops, bytes := 0, 0, 0
+	var fence *Fence
+	for _, p := range c.queue {
+		if n > 0 && (ops+len(p.writes) > c.limits.Ops || bytes+p.bytes > c.limits.Bytes) {
+			break
+		}
+		if p.fence != nil && (fence != nil && *fence != *p.fence) || (ops > 0 && (p.fence == nil) != (fence == nil) && len(p.writes) > 0) {
+			break
+		}
+		if p.fence != nil {
+			fence = p.fence
+		}
+		n, ops, bytes = n+1, ops+len(p.writes), bytes+p.bytes
+	}
+	c.flight, c.queue = c.queue[:n:n], c.queue[n:]
+	if ops == 0 {
+		c.settle(nil)
+		return nil
+	}
+	c.flightID++
+	b := &Batch{ID: c.flightID, Writes: make([]Write, 0, ops), Fence: fence}
+	at := make(map[ref]int, ops)
+	for _, p := range c.flight {
+		for _, w := range p.writes {
+			out := Write{Table: c.tables[w.table].name, Key: w.key}
+			if w.row != nil {
+				out.Value = w.row.raw
+			}
+			r := ref{w.table, w.key}
+			if i, ok := at[r]; ok {
+				b.Writes[i] = out
+				continue
+			}
+			at[r] = len(b.Writes)
+			b.Writes = append(b.Writes, out)
+		}
+	}
+	if c.limits.Shared {
+		b.Expect = c.expectations()
+	}
+	return b
+}
+
+// expectations are what the transactions in flight read, as it is in the durable state. Conflicts up to there
+// were found here; these find the ones that this server has not heard of. c.mu is held.
+func (c *core) expectations() []Expect {
+	durable := c.durable.Load()
+	keys, tables := map[ref]struct{}{}, map[int]struct{}{}
+	for _, p := range c.flight {
+		for r := range p.reads.keys {
+			keys[r] = struct{}{}
+		}
+		for _, s := range p.reads.spans {
+			tables[s.table] = struct{}{}
+		}
+		for r := range p.reads.indexes {
+			tables[r.table] = struct{}{}
+		}
+	}
+	if len(keys) > c.limits.Ops/2 {
+		for r := range keys {
+			tables[r.table] = struct{}{}
+		}
+	}
+	var out []Expect
+	for t := range tables {
+		out = append(out, Expect{Table: c.tables[t].name, Revision: durable.revision})
+	}
+	for r := range keys {
+		if _, whole := tables[r.table]; whole {
+			continue
+		}
+		e := Expect{Table: c.tables[r.table].name, Key: r.key}
+		if row := durable.tables[r.table].get(r.key); row != nil {
+			e.Revision = row.revision
+		}
+		out = append(out, e)
+	}
+	return out
+}
+
+func (c *core) commit(ctx context.Context, b *Batch) {
+	revision, err := c.log.Commit(ctx, b)
+	if err == nil && c.limits.Shared {
+		c.waitFor(ctx, revision)
+	}
+	if errors.Is(err, ErrConflict) {
+		c.waitPast(ctx, c.durable.Load().revision)
+		err = errAgain
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	switch {
+	case err == nil && len(c.flight) == 0: // followLoop was faster
+	case err == nil && c.limits.Shared && c.durable.Load().revision >= revision:
+		c.settle(nil) // came with a reload
+		c.rebase()
+	case err == nil && c.limits.Shared:
+		c.discard(ErrClosed)
+	case err == nil:
+		c.install(revision)
+	default:
+		c.discard(err)
+	}
+}
+
+// install makes what is in flight durable. c.mu is held.
+func (c *core) install(revision int64) {
+	var changes []change
+	var last *state
+	for _, p := range c.flight {
+		if p.after != nil {
+			last = p.after
+		}
+		changes = append(changes, p.changes...)
+	}
+	if last != nil {
+		next := *last
+		next.revision = revision
+		forget(changes, revision)
+		c.publish(&next, changes)
+	}
+	c.settle(nil)
+}
+
+// settle answers those in flight. c.mu is held.
+func (c *core) settle(err error) {
+	for _, p := range c.flight {
+		p.done <- err
+	}
+	c.flight = nil
+	close(c.moved)
+	c.moved = make(chan struct{})
+}
+
+// discard throws away every state that is not durable. c.mu is held.
+func (c *core) discard(err error) {
+	for _, p := range c.queue {
+		c.flight = append(c.flight, p)
+	}
+	c.queue = nil
+	c.settle(err)
+	c.gen++
+	c.seq++
+	head := *c.durable.Load()
+	head.seq = c.seq
+	c.head = &head
+}
+
+// waitFor waits until the durable state has reached the revision.
+func (c *core) waitFor(ctx context.Context, revision int64) {
+	for {
+		c.mu.Lock()
+		moved, have := c.moved, c.durable.Load().revision
+		c.mu.Unlock()
+		if have >= revision {
+			return
+		}
+		select {
+		case <-moved:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// conflictWait is how long a conflicting commit of another server may take to arrive before closures run again
+// without it.
+const conflictWait = 200 * time.Millisecond
+
+func (c *core) waitPast(ctx context.Context, revision int64) {
+	ctx, cancel := context.WithTimeout(ctx, conflictWait)
+	defer cancel()
+	c.waitFor(ctx, revision+1)
+}
+
+// load reads the whole log into a new state.
+func (c *core) load(ctx context.Context) (*state, error) {
+	s := newState(c.tables)
+	unknown := map[string]int{}
+	revision, err := c.log.Load(ctx, func(r Record) error {
+		n, ok := c.names[r.Table]
+		if !ok {
+			unknown[r.Table]++
+			return nil
+		}
+		v, err := c.tables[n].read(r.Key, r.Value)
+		if err != nil {
+			return err
+		}
+		s.tables[n].apply(c.tables[n], &write{table: n, key: r.Key, row: &row{key: r.Key, value: v, revision: r.Revision}})
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	for name, n := range unknown {
+		c.logger.Warn("table is not known to this version and is left as it is", "table", name, "records", n)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.seq++
+	s.revision, s.seq = revision, c.seq
+	return s, nil
+}
+
+// followRetry is the pause before following again after an error.
+const followRetry = 200 * time.Millisecond
+
+// followLoop keeps the durable state of a shared log current.
+func (c *core) followLoop(ctx context.Context) {
+	for ctx.Err() == nil {
+		err := c.log.Follow(ctx, c.durable.Load().revision, c.follow)
+		if ctx.Err() != nil {
+			return
+		}
+		if errors.Is(err, ErrGap) {
+			err = c.reload(ctx)
+		}
+		if err != nil {
+			c.logger.Warn("following the log was interrupted", "err", err)
+		}
+		select {
+		case <-time.After(followRetry):
+		case <-ctx.Done():
+		}
+	}
+}
+
+// follow applies one commit of the log.
+func (c *core) follow(commit Commit) error {
+	writes, err := c.decode(commit)
+	if err != nil {
+		return err
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if commit.Revision <= c.durable.Load().revision {
+		return nil
+	}
+	if commit.Own != 0 && commit.Own == c.flightID && len(c.flight) > 0 {
+		c.install(commit.Revision)
+		return nil
+	}
+	c.applyForeign(writes, commit.Revision)
+	return nil
+}
+
+func (c *core) decode(commit Commit) ([]*write, error) {
+	var writes []*write
+	for _, w := range commit.Writes {
+		n, ok := c.names[w.Table]
+		if !ok {
+			continue
+		}
+		out := &write{table: n, key: w.Key}
+		if w.Value != nil {
+			v, err := c.tables[n].read(w.Key, w.Value)
+			if err != nil {
+				return nil, fmt.Errorf("revision %d: %w", commit.Revision, err)
+			}
+			out.row = &row{key: w.Key, value: v, revision: commit.Revision}
+		}
+		writes = append(writes, out)
+	}
+	return writes, nil
+}
+
+// applyForeign puts another server's commit under what is not durable here. c.mu is held.
+func (c *core) applyForeign(writes []*write, revision int64) {
+	c.seq++
+	next, changes := c.durable.Load().with(c.tables, c.seq, writes)
+	next.revision = revision
+	c.remember(c.seq, changes)
+	c.publish(next, changes)
+	for _, p := range c.queue {
+		if p.disturbed(c.tables, changes) {
+			c.requeue()
+			break
+		}
+	}
+	c.rebase()
+	close(c.moved)
+	c.moved = make(chan struct{})
+}
+
+// disturbed says whether the changes alter what the transaction read. What is in flight is judged by the log.
+func (p *pending) disturbed(ds []*descriptor, changes []change) bool {
+	for i := range changes {
+		if p.reads.touches(ds, &changes[i]) {
+			return true
+		}
+	}
+	return false
+}
+
+// requeue makes everything that was not sent yet run again. c.mu is held.
+func (c *core) requeue() {
+	for _, p := range c.queue {
+		p.done <- errAgain
+	}
+	c.queue = nil
+	c.gen++
+}
+
+// rebase builds head, and the states between, from durable again. c.mu is held.
+func (c *core) rebase() {
+	head := *c.durable.Load()
+	c.seq++
+	head.seq = c.seq
+	c.head = &head
+	for _, list := range [][]*pending{c.flight, c.queue} {
+		for _, p := range list {
+			if len(p.writes) == 0 {
+				continue
+			}
+			c.seq++
+			p.after, p.changes = c.head.with(c.tables, c.seq, p.writes)
+			c.head = p.after
+		}
+	}
+}
+
+// reload replaces the durable state by what the log has now.
+func (c *core) reload(ctx context.Context) error {
+	fresh, err := c.load(ctx)
+	if err != nil {
+		return fmt.Errorf("reload the store: %w", err)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if old := c.durable.Load(); fresh.revision > old.revision {
+		c.applyForeign(difference(old, fresh), fresh.revision)
+	}
+	return nil
+}
+
+// difference gives the writes that turn one state into the other.
+func difference(from, to *state) []*write {
+	var out []*write
+	for n := range from.tables {
+		a, b := from.tables[n], to.tables[n]
+		a.rows.Scan(func(key string, _ *row) bool {
+			if b.get(key) == nil {
+				out = append(out, &write{table: n, key: key})
+			}
+			return true
+		})
+		b.rows.Scan(func(key string, r *row) bool {
+			if have := a.get(key); have == nil || have.revision != r.revision {
+				out = append(out, &write{table: n, key: key, row: r})
+			}
+			return true
+		})
+	}
+	return out
+}
