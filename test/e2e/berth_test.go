@@ -1,0 +1,255 @@
+package e2e
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
+	"github.com/aws/aws-sdk-go-v2/service/ecr"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+)
+
+// patience bounds every wait for a condition. It is long: a shared machine may be slow, and no test asserts a time.
+const patience = 90 * time.Second
+
+// Berth is one running Berth with its own data directory and ports.
+type Berth struct {
+	t    *testing.T
+	Dir  string
+	Env  []string // the variables of `berth env`
+	conn map[string]string
+	cfg  aws.Config
+}
+
+func binary(t *testing.T) string {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: real containers, namespaces and nftables")
+	}
+	path, err := filepath.Abs("../../bin/berth")
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := os.Stat(path); err != nil {
+		t.Fatalf("build Berth first (make build): %v", err)
+	}
+	return path
+}
+
+// start runs `berth up --detach` on free ports and ends it with the test, checking that nothing is left.
+func start(t *testing.T, flags ...string) *Berth {
+	t.Helper()
+	binary(t)
+	// A short path: sockets below it must fit into 108 bytes.
+	dir, err := os.MkdirTemp("", "berth-e2e-")
+	if err != nil {
+		t.Fatal(err)
+	}
+	b := &Berth{t: t, Dir: dir}
+	t.Cleanup(b.end)
+	b.up(flags...)
+	return b
+}
+
+// up starts Berth (again) in its data directory.
+func (b *Berth) up(flags ...string) {
+	b.t.Helper()
+	args := append([]string{"up", "--detach", "--listen", "127.0.0.1:0", "--agent-listen", "127.0.0.1:0", "--egress=false"}, flags...)
+	if out, err := b.try(args...); err != nil {
+		b.t.Fatalf("berth up: %v\n%s\n%s", err, out, b.log())
+	}
+	out := b.berth("env", "--json")
+	b.conn = map[string]string{}
+	if err := json.Unmarshal([]byte(out), &b.conn); err != nil {
+		b.t.Fatalf("berth env --json: %v\n%s", err, out)
+	}
+	b.Env = os.Environ()
+	for k, v := range b.conn {
+		b.Env = append(b.Env, k+"="+v)
+	}
+	b.cfg = aws.Config{
+		Region:       b.conn["AWS_REGION"],
+		BaseEndpoint: new(b.conn["AWS_ENDPOINT_URL"]),
+		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
+			return aws.Credentials{AccessKeyID: b.conn["AWS_ACCESS_KEY_ID"], SecretAccessKey: b.conn["AWS_SECRET_ACCESS_KEY"]}, nil
+		}),
+	}
+}
+
+func (b *Berth) end() {
+	if b.t.Failed() {
+		b.t.Logf("the end of Berth's log:\n%s", b.log())
+	}
+	if out, err := b.try("down", "--wait", "20s"); err != nil {
+		b.t.Errorf("berth down: %v\n%s", err, out)
+	}
+	for _, left := range leftovers(b.Dir) {
+		b.t.Errorf("left behind: %s", left)
+	}
+	if err := os.RemoveAll(b.Dir); err != nil {
+		b.t.Errorf("remove the data directory: %v", err)
+	}
+}
+
+// leftovers finds processes and mounts that belong to a data directory.
+func leftovers(dir string) []string {
+	var found []string
+	if data, err := os.ReadFile("/proc/self/mountinfo"); err == nil {
+		for line := range strings.Lines(string(data)) {
+			if strings.Contains(line, dir) {
+				found = append(found, "mount "+strings.TrimSpace(line))
+			}
+		}
+	}
+	procs, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, p := range procs {
+		if data, err := os.ReadFile(p); err == nil && bytes.Contains(data, []byte(dir)) {
+			found = append(found, "process "+strings.ReplaceAll(string(data), "\x00", " "))
+		}
+	}
+	return found
+}
+
+func (b *Berth) log() string {
+	data, err := os.ReadFile(filepath.Join(b.Dir, "run", "berth.log"))
+	if err != nil {
+		return err.Error()
+	}
+	lines := strings.Split(string(data), "\n")
+	return strings.Join(lines[max(0, len(lines)-60):], "\n")
+}
+
+// try runs the berth command on this Berth.
+func (b *Berth) try(args ...string) (string, error) {
+	cmd := exec.Command(binary(b.t), append(args, "--data-dir", b.Dir)...)
+	out, err := cmd.CombinedOutput()
+	return string(out), err
+}
+
+// berth runs the berth command, which must succeed, and returns its standard output.
+func (b *Berth) berth(args ...string) string {
+	b.t.Helper()
+	cmd := exec.Command(binary(b.t), append(args, "--data-dir", b.Dir)...)
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		b.t.Fatalf("berth %s: %v\n%s%s", strings.Join(args, " "), err, out, stderr.String())
+	}
+	return string(out)
+}
+
+// aws runs the stock AWS CLI and returns its output without the last newline.
+func (b *Berth) aws(args ...string) string {
+	b.t.Helper()
+	cmd := exec.Command("aws", append(args, "--endpoint-url", b.conn["AWS_ENDPOINT_URL"])...)
+	cmd.Env = append(b.Env, "AWS_PAGER=", "AWS_MAX_ATTEMPTS=1")
+	var stderr bytes.Buffer
+	cmd.Stderr = &stderr
+	out, err := cmd.Output()
+	if err != nil {
+		b.t.Fatalf("aws %s: %v\n%s%s", strings.Join(args, " "), err, out, stderr.String())
+	}
+	return strings.TrimSpace(string(out))
+}
+
+func (b *Berth) ecs() *ecs.Client             { return ecs.NewFromConfig(b.cfg) }
+func (b *Berth) ecr() *ecr.Client             { return ecr.NewFromConfig(b.cfg) }
+func (b *Berth) logs() *cloudwatchlogs.Client { return cloudwatchlogs.NewFromConfig(b.cfg) }
+
+// eventually waits until the condition holds; its text says what is still missing.
+func eventually(t *testing.T, what string, holds func() (bool, string)) {
+	t.Helper()
+	deadline := time.Now().Add(patience)
+	for {
+		ok, missing := holds()
+		if ok {
+			return
+		}
+		if time.Now().After(deadline) {
+			t.Fatalf("waited %s until %s; last seen: %s", patience, what, missing)
+		}
+		time.Sleep(50 * time.Millisecond) // the pace of asking another process, not a wait for time to pass
+	}
+}
+
+// register registers a definition given as the JSON that a user would write.
+func (b *Berth) register(definition string) string {
+	b.t.Helper()
+	file := filepath.Join(b.t.TempDir(), "task-definition.json")
+	if err := os.WriteFile(file, []byte(definition), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	return b.aws("ecs", "register-task-definition", "--cli-input-json", "file://"+file,
+		"--query", "taskDefinition.taskDefinitionArn", "--output", "text")
+}
+
+// run runs one task and returns its ARN.
+func (b *Berth) run(definition string) string {
+	b.t.Helper()
+	out, err := b.ecs().RunTask(b.t.Context(), &ecs.RunTaskInput{TaskDefinition: &definition})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if len(out.Tasks) != 1 {
+		b.t.Fatalf("RunTask failures: %s", dump(out.Failures))
+	}
+	return *out.Tasks[0].TaskArn
+}
+
+func (b *Berth) task(arn string) types.Task {
+	b.t.Helper()
+	out, err := b.ecs().DescribeTasks(b.t.Context(), &ecs.DescribeTasksInput{Tasks: []string{arn}})
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	if len(out.Tasks) != 1 {
+		b.t.Fatalf("DescribeTasks: %s", dump(out.Failures))
+	}
+	return out.Tasks[0]
+}
+
+// until waits for a task's last status.
+func (b *Berth) until(arn, status string) types.Task {
+	b.t.Helper()
+	var t types.Task
+	eventually(b.t, "task is "+status, func() (bool, string) {
+		t = b.task(arn)
+		if status != "STOPPED" && aws.ToString(t.LastStatus) == "STOPPED" {
+			b.t.Fatalf("task stopped: %s", dump(t))
+		}
+		return aws.ToString(t.LastStatus) == status, dump(t)
+	})
+	return t
+}
+
+func container(t types.Task, name string) types.Container {
+	for _, c := range t.Containers {
+		if aws.ToString(c.Name) == name {
+			return c
+		}
+	}
+	return types.Container{}
+}
+
+func hostPort(t types.Task, name string) string {
+	for _, b := range container(t, name).NetworkBindings {
+		return fmt.Sprint(aws.ToInt32(b.HostPort))
+	}
+	return ""
+}
+
+func dump(v any) string {
+	data, _ := json.Marshal(v)
+	return string(data)
+}
