@@ -38,6 +38,7 @@ const (
 	ECS  = "ecs"
 	Logs = "logs"
 	ECR  = "ecr"
+	Own  = "berth"
 )
 
 func targetPrefix(service string) string {
@@ -48,6 +49,8 @@ func targetPrefix(service string) string {
 		return "Logs_20140328."
 	case ECR:
 		return "AmazonEC2ContainerRegistry_V20150921."
+	case Own:
+		return "Berth_20261101."
 	}
 	panic("unreachable: no JSON 1.1 service " + service)
 }
@@ -62,7 +65,7 @@ func Call[Out any](ctx context.Context, c *Client, service, operation string, in
 		"Content-Type": {"application/x-amz-json-1.1"},
 		"X-Amz-Target": {targetPrefix(service) + operation},
 	}
-	answer, err := c.send(ctx, http.MethodPost, "/", service, header, body)
+	answer, err := c.send(ctx, service, header, body)
 	if err != nil {
 		return nil, err
 	}
@@ -74,37 +77,17 @@ func Call[Out any](ctx context.Context, c *Client, service, operation string, in
 	return out, nil
 }
 
-// Own calls one of Berth's own routes, such as /_berth/v1/status, and decodes its JSON answer into out when out
-// is not nil.
-func (c *Client) Own(ctx context.Context, method, path string, in, out any) error {
-	var body []byte
-	if in != nil {
-		var err error
-		if body, err = json.Marshal(in); err != nil {
-			return fmt.Errorf("encode %s: %w", path, err)
-		}
-	}
-	answer, err := c.Stream(ctx, method, path, body)
+// Fetch returns the body behind a path that needs no signature.
+func (c *Client) Fetch(ctx context.Context, path string) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodGet, c.Endpoint+path, nil)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("call %s: %w", c.Endpoint, err)
 	}
-	defer answer.Close()
-	if out == nil {
-		return nil
-	}
-	if err := json.NewDecoder(answer).Decode(out); err != nil {
-		return fmt.Errorf("decode the answer to %s: %w", path, err)
-	}
-	return nil
+	return c.do(req)
 }
 
-// Stream calls one of Berth's own routes and returns the body of its answer.
-func (c *Client) Stream(ctx context.Context, method, path string, body []byte) (io.ReadCloser, error) {
-	return c.send(ctx, method, path, "berth", http.Header{"Content-Type": {"application/json"}}, body)
-}
-
-func (c *Client) send(ctx context.Context, method, path, service string, header http.Header, body []byte) (io.ReadCloser, error) {
-	req, err := http.NewRequestWithContext(ctx, method, c.Endpoint+path, bytes.NewReader(body))
+func (c *Client) send(ctx context.Context, service string, header http.Header, body []byte) (io.ReadCloser, error) {
+	req, err := http.NewRequestWithContext(ctx, http.MethodPost, c.Endpoint+"/", bytes.NewReader(body))
 	if err != nil {
 		return nil, fmt.Errorf("call %s: %w", c.Endpoint, err)
 	}
@@ -114,6 +97,10 @@ func (c *Client) send(ctx context.Context, method, path, service string, header 
 	if err := v4.NewSigner().SignHTTP(ctx, cred, req, hex.EncodeToString(sum[:]), service, c.Region, time.Now()); err != nil {
 		return nil, fmt.Errorf("sign the call: %w", err)
 	}
+	return c.do(req)
+}
+
+func (c *Client) do(req *http.Request) (io.ReadCloser, error) {
 	resp, err := c.HTTP.Do(req)
 	if err != nil {
 		return nil, c.unreachable(err)

@@ -1,21 +1,61 @@
-// Package berth has the shapes of Berth's own routes, below /_berth/v1/ on the API listener. They are signed like
-// every AWS call (signing name "berth") and carry JSON.
+// Package berth has Berth's own operations, beside those of AWS: the health of all parts, tokens for machines to
+// join with, the reasons of placement, backups. They are called like any AWS JSON 1.1 service, signed, with the signing
+// name "berth".
 package berth
 
-import "time"
+import (
+	"context"
+	"time"
 
-// Routes.
-const (
-	PathStatus = "/_berth/v1/status" // GET: Status
-	PathTokens = "/_berth/v1/tokens" // POST TokenRequest: Token
-	PathWhy    = "/_berth/v1/why"    // POST WhyRequest: Why
-	PathBackup = "/_berth/v1/backup" // GET: the snapshot, as bytes
-	// PathReady answers without a signature: 200 when the server serves, 503 before.
-	PathReady = "/_berth/v1/ready"
+	"berth/aws"
 )
 
-// Status is the health of one Berth.
-type Status struct {
+// Paths that answer without a signature.
+const (
+	// PathReady answers 200 when the server serves.
+	PathReady = "/_berth/v1/ready"
+	// PathBackup is followed by the key that StartBackup gave; it answers once, with the snapshot.
+	PathBackup = "/_berth/v1/backup/"
+)
+
+// API is the service's description.
+func API() *aws.API {
+	return &aws.API{
+		Name: "berth", ID: "Berth", Version: "2026-11-01", Protocol: aws.JSON, JSONVersion: "1.1",
+		Target: "Berth_20261101", SigningName: "berth", Endpoint: "berth",
+		Operations: []aws.Operation{
+			aws.Op("CreateJoinToken", Handler.CreateJoinToken),
+			aws.Op("Explain", Handler.Explain),
+			aws.Op("GetStatus", Handler.GetStatus),
+			aws.Op("StartBackup", Handler.StartBackup),
+		},
+		Errors: []aws.ErrorShape{
+			{Code: "InvalidParameterException", Status: 400}, {Code: "ResourceNotFoundException", Status: 400}, {Code: "ServerException", Status: 500},
+		},
+	}
+}
+
+// Handler answers the operations.
+type Handler interface {
+	CreateJoinToken(ctx context.Context, in *CreateJoinTokenRequest) (*CreateJoinTokenResponse, error)
+	Explain(ctx context.Context, in *ExplainRequest) (*ExplainResponse, error)
+	GetStatus(ctx context.Context, in *GetStatusRequest) (*GetStatusResponse, error)
+	StartBackup(ctx context.Context, in *StartBackupRequest) (*StartBackupResponse, error)
+}
+
+// GetStatusRequest has no members.
+type GetStatusRequest struct{}
+
+// StartBackupRequest has no members.
+type StartBackupRequest struct{}
+
+// StartBackupResponse says where the snapshot can be read, once, within a minute.
+type StartBackupResponse struct {
+	Path string `json:"path"`
+}
+
+// GetStatusResponse is the health of one Berth.
+type GetStatusResponse struct {
 	Version  string    `json:"version"`
 	Account  string    `json:"account"`
 	Region   string    `json:"region"`
@@ -25,7 +65,7 @@ type Status struct {
 }
 
 // Healthy says whether every part and every machine is well.
-func (s Status) Healthy() bool {
+func (s GetStatusResponse) Healthy() bool {
 	for _, p := range s.Parts {
 		if !p.Healthy {
 			return false
@@ -71,8 +111,8 @@ type Tasks struct {
 	Stopping int `json:"stopping"`
 }
 
-// TokenRequest asks for a token with which a machine joins.
-type TokenRequest struct {
+// CreateJoinTokenRequest asks for a token with which a machine joins.
+type CreateJoinTokenRequest struct {
 	Cluster string `json:"cluster,omitzero"` // default "default"
 	// TTLSeconds is how long the token works. Default 900, at most 86400.
 	TTLSeconds int `json:"ttlSeconds,omitzero"`
@@ -80,39 +120,39 @@ type TokenRequest struct {
 	Uses int `json:"uses,omitzero"`
 }
 
-// Token buys a machine its certificate.
-type Token struct {
+// CreateJoinTokenResponse buys a machine its certificate.
+type CreateJoinTokenResponse struct {
 	Token   string    `json:"token"`
 	Server  string    `json:"server"` // host:port of the agent listener
 	Expires time.Time `json:"expires"`
 }
 
-// WhyRequest asks why tasks are, or would be, where they are.
-type WhyRequest struct {
+// ExplainRequest asks why tasks are, or would be, where they are.
+type ExplainRequest struct {
 	Cluster string `json:"cluster,omitzero"`
 	// Subject is a task (ID, ID prefix or ARN), a task definition (family or family:revision), or empty for the cluster.
 	Subject string `json:"subject,omitzero"`
 }
 
-// Why explains placement, machine by machine.
-type Why struct {
+// ExplainResponse explains placement, machine by machine.
+type ExplainResponse struct {
 	Subject  string       `json:"subject"`
 	Summary  string       `json:"summary"`
-	Machines []WhyMachine `json:"machines"`
+	Machines []ExplainMachine `json:"machines"`
 	// Steps is what the machine does, or did, for the task.
-	Steps []WhyStep `json:"steps,omitzero"`
+	Steps []ExplainStep `json:"steps,omitzero"`
 }
 
-// WhyMachine is one machine's answer.
-type WhyMachine struct {
+// ExplainMachine is one machine's answer.
+type ExplainMachine struct {
 	Machine string `json:"machine"` // container instance ID
 	Fits    bool   `json:"fits"`
 	Reason  string `json:"reason,omitzero"` // as in failures[]: RESOURCE:MEMORY, ATTRIBUTE, AGENT, ...
 	Detail  string `json:"detail,omitzero"` // by how much: "needs 512 MiB, 128 left"
 }
 
-// WhyStep is one step of a task on its machine.
-type WhyStep struct {
+// ExplainStep is one step of a task on its machine.
+type ExplainStep struct {
 	Name  string    `json:"name"`
 	State string    `json:"state"`
 	Since time.Time `json:"since,omitzero"`
