@@ -18,21 +18,19 @@ const (
 	PathBackup = "/_berth/v1/backup/"
 )
 
-// API is the service's description.
-func API() *aws.API {
-	return &aws.API{
-		Name: "berth", ID: "Berth", Version: "2026-11-01", Protocol: aws.JSON, JSONVersion: "1.1",
-		Target: "Berth_20261101", SigningName: "berth", Endpoint: "berth",
-		Operations: []aws.Operation{
-			aws.Op("CreateJoinToken", Handler.CreateJoinToken),
-			aws.Op("Explain", Handler.Explain),
-			aws.Op("GetStatus", Handler.GetStatus),
-			aws.Op("StartBackup", Handler.StartBackup),
-		},
-		Errors: []aws.ErrorShape{
-			{Code: "InvalidParameterException", Status: 400}, {Code: "ResourceNotFoundException", Status: 400}, {Code: "ServerException", Status: 500},
-		},
-	}
+// API describes the service.
+var API = &aws.API{
+	Name: "berth", ID: "Berth", Version: "2026-11-01", Protocol: aws.JSON, JSONVersion: "1.1",
+	Target: "Berth_20261101", SigningName: "berth", Endpoint: "berth",
+	Operations: []aws.Operation{
+		aws.Op("CreateJoinToken", Handler.CreateJoinToken),
+		aws.Op("Explain", Handler.Explain),
+		aws.Op("GetStatus", Handler.GetStatus),
+		aws.Op("StartBackup", Handler.StartBackup),
+	},
+	Errors: []aws.ErrorShape{
+		{Code: "InvalidParameterException", Status: 400}, {Code: "ResourceNotFoundException", Status: 400}, {Code: "ServerException", Status: 500},
+	},
 }
 
 // Handler answers the operations.
@@ -136,8 +134,8 @@ type ExplainRequest struct {
 
 // ExplainResponse explains placement, machine by machine.
 type ExplainResponse struct {
-	Subject  string       `json:"subject"`
-	Summary  string       `json:"summary"`
+	Subject  string           `json:"subject"`
+	Summary  string           `json:"summary"`
 	Machines []ExplainMachine `json:"machines"`
 	// Steps is what the machine does, or did, for the task.
 	Steps []ExplainStep `json:"steps,omitzero"`
