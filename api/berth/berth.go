@@ -19,7 +19,7 @@ const (
 )
 
 // API describes the service.
-var API = &aws.API{
+var API = aws.API{
 	Name: "berth", ID: "Berth", Version: "2026-11-01", Protocol: aws.JSON, JSONVersion: "1.1",
 	Target: "Berth_20261101", SigningName: "berth", Endpoint: "berth",
 	Operations: []aws.Operation{
