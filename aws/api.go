@@ -2,6 +2,7 @@ package aws
 
 import (
 	"context"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -49,6 +50,7 @@ type Operation struct {
 	Idempotency string // member that carries the idempotency token
 	Result      string // element around a Query result
 	Method, URI string // empty means POST /
+	Stream      int    // 1 + the field of the output that is its event stream, 0 for none
 }
 
 // PageFields are the wire names of the members of a paged operation.
@@ -57,8 +59,9 @@ type PageFields struct{ In, Out, Limit, Result string }
 // Op makes the entry of an operation from a method expression such as Handler.RunTask.
 func Op[H, I, O any](name string, call func(H, context.Context, *I) (*O, error)) Operation {
 	return Operation{
-		Name:  name,
-		Input: func() any { return new(I) },
+		Name:   name,
+		Input:  func() any { return new(I) },
+		Stream: streamField(reflect.TypeFor[O]()),
 		Invoke: func(ctx context.Context, handler, in any) (any, error) {
 			return call(handler.(H), ctx, in.(*I))
 		},
@@ -124,6 +127,15 @@ type EventStream func(ctx context.Context, send func(event string, payload any) 
 
 // With returns o with the other facts of more.
 func (o Operation) With(more Operation) Operation {
-	more.Name, more.Input, more.Invoke = o.Name, o.Input, o.Invoke
+	more.Name, more.Input, more.Invoke, more.Stream = o.Name, o.Input, o.Invoke, o.Stream
 	return more
+}
+
+func streamField(t reflect.Type) int {
+	for i := range t.NumField() {
+		if t.Field(i).Type == reflect.TypeFor[EventStream]() {
+			return i + 1
+		}
+	}
+	return 0
 }
