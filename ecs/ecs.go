@@ -1,0 +1,67 @@
+package ecs
+
+import (
+	"log/slog"
+	"time"
+
+	api "berth/api/ecs"
+	"berth/aws"
+	"berth/store"
+)
+
+// Config has the settings of the ECS control plane. Zero values mean the defaults.
+type Config struct {
+	// StoppedTaskRetention is how long a stopped task stays describable. Default 7 days; at least one hour.
+	StoppedTaskRetention time.Duration
+}
+
+// DefaultStoppedTaskRetention is how long stopped tasks are kept unless configured.
+const DefaultStoppedTaskRetention = 7 * 24 * time.Hour
+
+// minStoppedTaskRetention is what AWS promises.
+const minStoppedTaskRetention = time.Hour
+
+func (c Config) stoppedTaskRetention() time.Duration {
+	if c.StoppedTaskRetention == 0 {
+		return DefaultStoppedTaskRetention
+	}
+	return max(c.StoppedTaskRetention, minStoppedTaskRetention)
+}
+
+// Deps are what the service stands on.
+type Deps struct {
+	Store  *store.Store
+	Now    func() time.Time // nil means time.Now
+	Pages  *aws.Pages
+	Log    *slog.Logger
+	Config Config
+}
+
+// Service answers the ECS API. Operations that it does not have are answered by api.Unimplemented.
+type Service struct {
+	api.Unimplemented
+
+	store  *store.Store
+	now    func() time.Time
+	pages  *aws.Pages
+	log    *slog.Logger
+	config Config
+}
+
+// New makes the service.
+func New(d Deps) *Service {
+	if d.Now == nil {
+		d.Now = time.Now
+	}
+	if d.Log == nil {
+		d.Log = slog.New(slog.DiscardHandler)
+	}
+	return &Service{store: d.Store, now: d.Now, pages: d.Pages, log: d.Log, config: d.Config}
+}
+
+// Tables lists the service's tables, for store.Open.
+func Tables() []store.AnyTable {
+	return []store.AnyTable{
+		Clusters, Families, TaskDefinitions, Tasks, RunTokens, Tombstones, AccountSettings,
+	}
+}
