@@ -1,0 +1,165 @@
+package agent
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+
+	"berth/agent/proto"
+	ecs "berth/api/ecs"
+)
+
+// node runs the tasks of one machine: a runner per task, the journal and the outbox. It knows nothing of sessions;
+// without one it goes on with what it has.
+type node struct {
+	cfg     *Config
+	log     *slog.Logger
+	journal *journal
+	outbox  *outbox
+	logs    *logShipper
+
+	mu      sync.Mutex // guards runners
+	runners map[string]*runner
+	running sync.WaitGroup
+	// spawn runs a runner as long as the node; set by start.
+	spawn func(*runner)
+}
+
+// openNode reads the journal. Nothing runs until start.
+func openNode(cfg *Config) (*node, error) {
+	for _, d := range []string{cfg.tasksDir(), cfg.logsDir(), filepath.Join(cfg.DataDir, "etc"), filepath.Join(cfg.DataDir, "volumes")} {
+		if err := os.MkdirAll(d, 0o700); err != nil {
+			return nil, fmt.Errorf("make agent directory: %w", err)
+		}
+	}
+	j, err := openJournal(cfg.tasksDir(), cfg.Log)
+	if err != nil {
+		return nil, err
+	}
+	seq, err := openSequence(cfg.DataDir)
+	if err != nil {
+		return nil, err
+	}
+	n := &node{cfg: cfg, log: cfg.Log, journal: j, outbox: newOutbox(seq), runners: map[string]*runner{}}
+	n.logs = newLogShipper(cfg.logsDir(), cfg.Log)
+	return n, nil
+}
+
+// start adopts what the journal and the runtime have and runs it.
+func (n *node) start(ctx context.Context) error {
+	n.spawn = func(r *runner) { n.running.Go(func() { r.loop(ctx) }) }
+	tasks, err := n.journal.load()
+	if err != nil {
+		return err
+	}
+	states, err := n.cfg.Deps.Runtime.List(ctx)
+	if err != nil {
+		return fmt.Errorf("list containers: %w", err)
+	}
+	known := map[string]*task{}
+	for _, t := range tasks {
+		known[t.Want.Arn] = t
+	}
+	found := map[string][]ContainerState{}
+	for _, s := range states {
+		found[s.TaskArn] = append(found[s.TaskArn], s)
+		if known[s.TaskArn] == nil {
+			t := newTask(proto.Task{Arn: s.TaskArn, DesiredStatus: statusRunning}, nil)
+			known[s.TaskArn] = t
+			tasks = append(tasks, t)
+			n.log.Warn("task is rebuilt from the runtime's state", "task", s.TaskArn)
+		}
+	}
+	now := time.Now()
+	for _, t := range tasks {
+		n.sweep(ctx, t, found[t.Want.Arn])
+		t.adopt(found[t.Want.Arn], now)
+		r := n.add(t)
+		r.adopted = true
+		n.spawn(r)
+	}
+	n.logs.start(ctx)
+	return nil
+}
+
+// sweep takes away containers that a stopped task left when they could not be removed then.
+func (n *node) sweep(ctx context.Context, t *task, states []ContainerState) {
+	if t.Status != statusStopped {
+		return
+	}
+	for _, s := range states {
+		if err := errors.Join(n.cfg.Deps.Runtime.Remove(ctx, s.ID), n.cfg.Deps.Network.Detach(ctx, s.ID)); err != nil {
+			n.log.Warn("container of a stopped task stays", "task", t.Want.Arn, "container", s.ID, "err", err)
+		}
+	}
+}
+
+// add makes the task's runner known. The caller runs it.
+func (n *node) add(t *task) *runner {
+	r := &runner{node: n, t: t, arn: t.Want.Arn, log: n.log.With("task", t.Want.Arn), events: make(chan event), gone: make(chan struct{})}
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.runners[r.arn] = r
+	return r
+}
+
+// apply takes a complete assignment. Tasks that it does not name stay and are reported again; nothing stops because
+// it is missing.
+func (n *node) apply(ctx context.Context, a proto.Assignment, definitions map[string]*ecs.TaskDefinition) {
+	named := map[string]bool{}
+	sortTasks(a.Tasks)
+	for _, want := range a.Tasks {
+		named[want.Arn] = true
+		n.assign(ctx, want, definitions[want.Definition])
+	}
+	n.mu.Lock()
+	var others []*runner
+	for arn, r := range n.runners {
+		if !named[arn] {
+			others = append(others, r)
+		}
+	}
+	n.mu.Unlock()
+	for _, r := range others {
+		r.post(ctx, func(t *task, _ time.Time) {
+			if t.Unassigned = true; !t.Acked {
+				n.outbox.again(t.Want.Arn)
+			}
+		})
+	}
+}
+
+func (n *node) assign(ctx context.Context, want proto.Task, def *ecs.TaskDefinition) {
+	n.mu.Lock()
+	r := n.runners[want.Arn]
+	n.mu.Unlock()
+	if r != nil && r.post(ctx, func(t *task, _ time.Time) { r.assigned(want, def) }) {
+		return
+	}
+	if def == nil && want.DesiredStatus != statusStopped {
+		n.log.Warn("assignment names a definition that it does not bring", "task", want.Arn, "definition", want.Definition)
+		return
+	}
+	n.spawn(n.add(newTask(want, def)))
+}
+
+// forget drops a task that the server has stored as STOPPED and no longer assigns.
+func (n *node) forget(r *runner) {
+	n.mu.Lock()
+	if n.runners[r.arn] == r {
+		delete(n.runners, r.arn)
+	}
+	n.mu.Unlock()
+	n.outbox.forget(r.arn)
+	if err := n.journal.remove(taskID(r.arn)); err != nil {
+		n.log.Warn("journal entry stays", "task", r.arn, "err", err)
+	}
+}
+
+// wait returns when every runner has ended.
+func (n *node) wait() { n.running.Wait() }
