@@ -9,14 +9,50 @@ import (
 	"time"
 
 	"berth/aws"
+	"berth/store"
 )
+
+var accessKeys = store.NewTable("iam/access-key", func(k AccessKey) string { return k.ID },
+	store.Index("account", func(k AccessKey) []string { return []string{k.Account} }))
+
+// Tables lists what this package keeps.
+func Tables() []store.AnyTable { return []store.AnyTable{accessKeys} }
+
+// StoredKeys are the access keys of a store.
+type StoredKeys struct{ Store *store.Store }
+
+// AccessKey implements AccessKeys.
+func (s StoredKeys) AccessKey(_ context.Context, id string) (AccessKey, bool, error) {
+	k, found := accessKeys.Get(s.Store.Read(), id)
+	return k, found, nil
+}
+
+// EnsureRootKey returns the lasting key of the account's root, made now if there is none. Servers that start together
+// agree on one.
+func EnsureRootKey(ctx context.Context, st *store.Store, account string, now time.Time) (AccessKey, error) {
+	key, fresh := AccessKey{}, NewAccessKey(account, now)
+	err := st.Update(ctx, func(tx *store.Tx) error {
+		for k := range accessKeys.By(tx, "account", account) {
+			if k.Token == "" {
+				key = k
+				return nil
+			}
+		}
+		key = fresh
+		accessKeys.Put(tx, fresh)
+		return nil
+	})
+	if err != nil {
+		return AccessKey{}, fmt.Errorf("make the root key of account %s: %w", account, err)
+	}
+	return key, nil
+}
 
 // DefaultAccount is the account of the key pair that the first start makes.
 const DefaultAccount = "000000000000"
 
 // AccessKey is a pair of credentials. Token and Expires are set for temporary ones only. It is never changed once made.
 type AccessKey struct {
-	V       int        `json:"v"`
 	ID      string     `json:"id"`
 	Secret  aws.Secret `json:"sk"`
 	Account string     `json:"acc"`
@@ -35,7 +71,7 @@ func NewAccessKey(account string, now time.Time) AccessKey {
 	_, _ = rand.Read(id[:]) // never fails: crypto/rand ends the program instead
 	_, _ = rand.Read(secret[:])
 	return AccessKey{
-		V: 1, ID: "AKIA" + base32.StdEncoding.EncodeToString(id[:]), Account: account, Created: now.UTC(),
+		ID: "AKIA" + base32.StdEncoding.EncodeToString(id[:]), Account: account, Created: now.UTC(),
 		Secret: aws.Secret(base64.StdEncoding.EncodeToString(secret[:])),
 	}
 }
