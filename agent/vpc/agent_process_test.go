@@ -1,0 +1,3 @@
+package vpc
+
+func agentProcess() {}
