@@ -1,0 +1,253 @@
+package e2e
+
+import (
+	"fmt"
+	"io"
+	"net/http"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"sync"
+	"syscall"
+	"testing"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ecs"
+	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+)
+
+// processes returns the IDs of Berth's own processes of one kind ("server", "agent", "up", "port-proxy") in a data
+// directory.
+func (b *Berth) processes(kind string) []int {
+	var pids []int
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil {
+			continue
+		}
+		args := strings.Split(string(data), "\x00")
+		if len(args) < 2 || filepath.Base(args[0]) != "berth" || args[1] != kind {
+			continue
+		}
+		env, _ := os.ReadFile(filepath.Join(filepath.Dir(f), "environ"))
+		if strings.Contains(string(data), b.Dir) || strings.Contains(string(env), "BERTH_DATA_DIR="+b.Dir+"\x00") {
+			pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+			pids = append(pids, pid)
+		}
+	}
+	return pids
+}
+
+// kill9 kills every process of a kind and returns how many it was.
+func (b *Berth) kill9(kind string) int {
+	pids := b.processes(kind)
+	for _, pid := range pids {
+		_ = syscall.Kill(pid, syscall.SIGKILL)
+	}
+	return len(pids)
+}
+
+// hostPIDs finds the processes of a task on the machine by the probe's command line and start time.
+func probePIDs(mark string) map[int]string {
+	found := map[int]string{}
+	files, _ := filepath.Glob("/proc/[0-9]*/cmdline")
+	for _, f := range files {
+		data, err := os.ReadFile(f)
+		if err != nil || !strings.HasPrefix(string(data), "/bin/probe\x00") || !strings.Contains(string(data), mark) {
+			continue
+		}
+		stat, err := os.ReadFile(filepath.Join(filepath.Dir(f), "stat"))
+		if err != nil {
+			continue
+		}
+		fields := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
+		pid, _ := strconv.Atoi(filepath.Base(filepath.Dir(f)))
+		found[pid] = fields[19] // start time in ticks
+	}
+	return found
+}
+
+func get(url string) (string, error) {
+	resp, err := http.Get(url)
+	if err != nil {
+		return "", err
+	}
+	defer resp.Body.Close()
+	body, err := io.ReadAll(resp.Body)
+	return string(body), err
+}
+
+func TestKillingTheServerLosesNoAnsweredTaskAndDoublesNone(t *testing.T) {
+	b := start(t)
+	definition := b.register(`{"family":"small","containerDefinitions":[{"name":"main","image":"` + b.probe() +
+		`","memory":6,"command":["/bin/probe","sleep"]}]}`)
+	const calls, workers = 200, 16
+	var (
+		mu       sync.Mutex
+		answered = map[string]string{} // client token -> task ARN
+		done     int
+		wg       sync.WaitGroup
+		work     = make(chan int)
+	)
+	for range workers {
+		wg.Go(func() {
+			for i := range work {
+				token := fmt.Sprintf("token-%d", i)
+				// The client repeats the call with its token until it is answered, as SDKs do.
+				for {
+					out, err := b.ecs().RunTask(t.Context(), &ecs.RunTaskInput{TaskDefinition: &definition, ClientToken: &token})
+					if err != nil {
+						continue
+					}
+					mu.Lock()
+					if len(out.Tasks) == 1 {
+						answered[token] = *out.Tasks[0].TaskArn
+					}
+					done++
+					n := done
+					mu.Unlock()
+					if n == calls/4 || n == calls/2 {
+						b.kill9("server")
+					}
+					break
+				}
+			}
+		})
+	}
+	for i := range calls {
+		work <- i
+	}
+	close(work)
+	wg.Wait()
+
+	known := map[string]bool{}
+	for _, desired := range []string{"RUNNING", "STOPPED"} {
+		for p := ecs.NewListTasksPaginator(b.ecs(), &ecs.ListTasksInput{DesiredStatus: types.DesiredStatus(desired)}); p.HasMorePages(); {
+			page, err := p.NextPage(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			for _, arn := range page.TaskArns {
+				known[arn] = true
+			}
+		}
+	}
+	for token, arn := range answered {
+		if !known[arn] {
+			t.Errorf("%s was answered with %s, which is gone", token, arn)
+		}
+	}
+	if len(known) != len(answered) {
+		t.Errorf("%d tasks exist for %d answered calls", len(known), len(answered))
+	}
+}
+
+func TestKillingEveryProcessOfBerthLeavesContainersRunning(t *testing.T) {
+	b := start(t)
+	mark := filepath.Base(b.Dir)
+	definition := b.define("web", `"serve",":8080","`+mark+`"`, `"portMappings":[{"containerPort":8080}]`)
+	var arns []string
+	for range 3 {
+		arns = append(arns, b.run(definition))
+	}
+	ports := map[string]string{}
+	for _, arn := range arns {
+		ports[arn] = hostPort(b.until(arn, "RUNNING"), "main")
+	}
+	before := probePIDs(mark)
+	if len(before) != 3 {
+		t.Fatalf("found %d container processes, want 3", len(before))
+	}
+
+	for _, kinds := range [][]string{{"agent"}, {"up", "server", "agent", "port-proxy"}} {
+		for _, k := range kinds {
+			if b.kill9(k) == 0 {
+				t.Errorf("no process %q to kill", k)
+			}
+		}
+		if len(kinds) > 1 {
+			b.up()
+		}
+		eventually(t, "the machine is connected and the tasks are adopted", func() (bool, string) {
+			for _, arn := range arns {
+				if task := b.task(arn); aws.ToString(task.LastStatus) != "RUNNING" || task.Connectivity != "CONNECTED" {
+					return false, dump(task)
+				}
+			}
+			return len(b.processes("agent")) == 1, "no agent"
+		})
+		if after := probePIDs(mark); fmt.Sprint(after) != fmt.Sprint(before) {
+			t.Fatalf("after killing %v: processes and start times %v, want %v", kinds, after, before)
+		}
+		for _, port := range ports {
+			eventually(t, "the published port answers", func() (bool, string) {
+				body, err := get("http://127.0.0.1:" + port + "/")
+				return err == nil, fmt.Sprint(body, err)
+			})
+		}
+	}
+}
+
+func TestAnExitWhileTheAgentIsDownIsReported(t *testing.T) {
+	b := start(t)
+	gate := filepath.Join(b.Dir, "gate")
+	if err := os.MkdirAll(gate, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	definition := b.register(`{"family":"ends","containerDefinitions":[{"name":"main","image":"` + b.probe() + `","memory":64,
+		"command":["/bin/probe","exit","7","/gate/open"],"mountPoints":[{"sourceVolume":"gate","containerPath":"/gate"}]}],
+		"volumes":[{"name":"gate","host":{"sourcePath":"` + gate + `"}}]}`)
+	arn := b.run(definition)
+	b.until(arn, "RUNNING")
+
+	for _, kind := range []string{"up", "server", "agent"} {
+		b.kill9(kind)
+	}
+	if err := os.WriteFile(filepath.Join(gate, "open"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the container has ended", func() (bool, string) {
+		left := probePIDs("/gate/open")
+		return len(left) == 0, fmt.Sprint(left)
+	})
+	b.up()
+	task := b.until(arn, "STOPPED")
+	if c := container(task, "main"); aws.ToInt32(c.ExitCode) != 7 {
+		t.Errorf("exit code %v, want 7: %s", aws.ToInt32(c.ExitCode), dump(task))
+	}
+	if got := string(task.StopCode); got != "EssentialContainerExited" {
+		t.Errorf("stop code %q", got)
+	}
+}
+
+func TestABadTaskLeavesTheOthersAndTheAgentWell(t *testing.T) {
+	b := start(t)
+	good := b.run(b.define("good", `"serve",":8080"`, `"portMappings":[{"containerPort":8080}]`))
+	port := hostPort(b.until(good, "RUNNING"), "main")
+
+	oom := b.run(b.define("oom", `"oom"`, ""))
+	forks := b.run(b.define("forks", `"fork"`, ""))
+	flood := b.run(b.define("flood", `"flood"`, `"logConfiguration":{"logDriver":"awslogs","options":{"awslogs-group":"flood","awslogs-region":"us-east-1",
+		"awslogs-create-group":"true","awslogs-stream-prefix":"x","mode":"non-blocking"}}`))
+
+	task := b.until(oom, "STOPPED")
+	if c := container(task, "main"); aws.ToInt32(c.ExitCode) != 137 || !strings.Contains(aws.ToString(c.Reason), "OutOfMemoryError") {
+		t.Errorf("an OOM shows exit code %d, reason %q", aws.ToInt32(c.ExitCode), aws.ToString(c.Reason))
+	}
+	b.until(forks, "RUNNING")
+	b.until(flood, "RUNNING")
+	for _, arn := range []string{forks, flood} {
+		if _, err := b.ecs().StopTask(t.Context(), &ecs.StopTaskInput{Task: &arn}); err != nil {
+			t.Fatal(err)
+		}
+		b.until(arn, "STOPPED")
+	}
+	if body, err := get("http://127.0.0.1:" + port + "/"); err != nil {
+		t.Errorf("the good task does not answer: %v %s", err, body)
+	}
+	if got := aws.ToString(b.task(good).LastStatus); got != "RUNNING" {
+		t.Errorf("the good task is %s", got)
+	}
+}

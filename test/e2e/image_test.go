@@ -1,0 +1,58 @@
+package e2e
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"testing"
+)
+
+// probeRoot builds the probe program once and returns a root file system with it.
+var probeRoot = sync.OnceValues(func() (string, error) {
+	dir, err := os.MkdirTemp("", "berth-probe-")
+	if err != nil {
+		return "", err
+	}
+	for _, d := range []string{"bin", "tmp", "data"} {
+		if err := os.MkdirAll(filepath.Join(dir, d), 0o777); err != nil {
+			return "", err
+		}
+	}
+	cmd := exec.Command("go", "build", "-trimpath", "-ldflags", "-s -w", "-o", filepath.Join(dir, "bin", "probe"), "./probe")
+	cmd.Env = append(os.Environ(), "CGO_ENABLED=0")
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		return "", &exec.Error{Name: "go build: " + string(out), Err: err}
+	}
+	return dir, nil
+})
+
+func TestMain(m *testing.M) {
+	code := m.Run()
+	if dir, err := probeRoot(); err == nil {
+		_ = os.RemoveAll(dir)
+	}
+	os.Exit(code)
+}
+
+// probe pushes the probe image into Berth's registry and returns its URI.
+func (b *Berth) probe() string {
+	b.t.Helper()
+	dir, err := probeRoot()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	return strings.TrimSpace(b.berth("image", "push", dir, "probe:1", "-o", "name"))
+}
+
+// define registers a definition with one container that runs the probe; extra is JSON that goes into the container.
+func (b *Berth) define(family, command, extra string) string {
+	b.t.Helper()
+	if extra != "" {
+		extra = "," + extra
+	}
+	return b.register(`{"family":"` + family + `","containerDefinitions":[{"name":"main","image":"` + b.probe() +
+		`","memory":64,"command":["/bin/probe",` + command + `]` + extra + `}]}`)
+}

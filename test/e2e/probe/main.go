@@ -1,0 +1,169 @@
+// Command probe is what the end-to-end tests run in containers: one static program that serves, ends, eats memory,
+// forks or floods, as its first argument says.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"log"
+	"net"
+	"net/http"
+	"os"
+	"os/exec"
+	"os/signal"
+	"strconv"
+	"strings"
+	"syscall"
+	"time"
+)
+
+func main() {
+	log.SetFlags(0)
+	args := append(os.Args[1:], "", "")
+	switch args[0] {
+	case "serve":
+		serve(args[1])
+	case "udp":
+		echo(args[1])
+	case "sleep":
+		wait()
+	case "exit":
+		exit(args[1], args[2])
+	case "oom":
+		eat()
+	case "fork":
+		fork()
+	case "flood":
+		flood()
+	case "lines":
+		lines(args[1])
+	case "get":
+		get(args[1])
+	case "file":
+		if _, err := os.Stat(args[1]); err != nil {
+			log.Fatal(err)
+		}
+	default:
+		log.Fatalf("no part named %q", args[0])
+	}
+}
+
+// serve answers HTTP with what the container looks like from inside.
+func serve(listen string) {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
+	defer stop()
+	mux := http.NewServeMux()
+	mux.HandleFunc("/env", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, strings.Join(os.Environ(), "\n")) })
+	mux.HandleFunc("/file", func(w http.ResponseWriter, r *http.Request) { http.ServeFile(w, r, r.URL.Query().Get("name")) })
+	mux.HandleFunc("/", func(w http.ResponseWriter, _ *http.Request) {
+		host, _ := os.Hostname()
+		fmt.Fprintf(w, "pid %d uid %d host %s\n", os.Getpid(), os.Getuid(), host)
+	})
+	server := &http.Server{Addr: listen, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+	go func() {
+		<-ctx.Done()
+		log.Print("asked to stop")
+		_ = server.Close()
+	}()
+	log.Printf("listening on %s", listen)
+	if err := server.ListenAndServe(); err != http.ErrServerClosed {
+		log.Fatal(err)
+	}
+}
+
+// echo sends every datagram back.
+func echo(listen string) {
+	conn, err := net.ListenPacket("udp", listen)
+	if err != nil {
+		log.Fatal(err)
+	}
+	buf := make([]byte, 2048)
+	for {
+		n, from, err := conn.ReadFrom(buf)
+		if err != nil {
+			log.Fatal(err)
+		}
+		_, _ = conn.WriteTo(buf[:n], from)
+	}
+}
+
+// wait does nothing until SIGTERM, and then ends with 0.
+func wait() {
+	term := make(chan os.Signal, 1)
+	signal.Notify(term, syscall.SIGTERM)
+	log.Print("waiting")
+	<-term
+	log.Print("asked to stop")
+}
+
+// exit ends with a code, after a delay or, when the second argument is a path, once that file exists.
+func exit(code, when string) {
+	n, _ := strconv.Atoi(code)
+	if strings.HasPrefix(when, "/") {
+		for {
+			if _, err := os.Stat(when); err == nil {
+				break
+			}
+			time.Sleep(20 * time.Millisecond)
+		}
+	}
+	log.Printf("ending with %d", n)
+	os.Exit(n)
+}
+
+// eat takes memory until the kernel objects.
+func eat() {
+	log.Print("eating")
+	var kept [][]byte
+	for {
+		b := make([]byte, 1<<20)
+		for i := range b {
+			b[i] = 1
+		}
+		kept = append(kept, b)
+		_ = kept
+	}
+}
+
+// fork starts itself for ever, each child doing the same.
+func fork() {
+	log.Print("forking")
+	for {
+		if err := exec.Command("/proc/self/exe", "fork").Start(); err != nil {
+			time.Sleep(10 * time.Millisecond)
+		}
+	}
+}
+
+// flood writes as fast as it can.
+func flood() {
+	line := []byte(strings.Repeat("x", 1023) + "\n")
+	for {
+		if _, err := os.Stdout.Write(line); err != nil {
+			return
+		}
+	}
+}
+
+// lines writes numbered lines, and waits.
+func lines(count string) {
+	n, _ := strconv.Atoi(count)
+	for i := range n {
+		fmt.Printf("line %d\n", i)
+	}
+	wait()
+}
+
+func get(url string) {
+	client := http.Client{Timeout: 2 * time.Second}
+	resp, err := client.Get(url)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer resp.Body.Close()
+	_, _ = io.Copy(os.Stdout, resp.Body)
+	if resp.StatusCode != http.StatusOK {
+		log.Fatal(resp.Status)
+	}
+}
