@@ -25,7 +25,7 @@ const module = "berth"
 // it may import. Longest match wins. Arrows point downwards only.
 var mayImport = map[string][]string{
 	"cmd/berth":       {"server", "agent", "agent/oci", "agent/vpc", "agent/doctor", "cli", "supervise", "store/etcd", "ecr/imagefile", "api/...", "aws", "agent/proto/..."},
-	"server":          {"ecs", "ecr", "logs", "iam", "sts", "dispatch", "reconcile", "store", "store/etcd", "aws", "aws/wire", "api/...", "agent/proto/..."},
+	"server":          {"ecs", "ecr", "logs", "logs/events", "iam", "sts", "dispatch", "reconcile", "store", "store/etcd", "aws", "aws/wire", "api/...", "agent/proto/..."},
 	"cli":             {"api/...", "aws"},
 	"supervise":       {},
 	"api/gen":         {},
@@ -39,9 +39,11 @@ var mayImport = map[string][]string{
 	"dispatch":        {"store", "aws", "ecs", "agent/proto/...", "api/..."},
 	"ecs":             {"aws", "store", "reconcile", "api/ecs", "ecs/placement", "agent/proto", "elbv2", "servicediscovery", "ec2", "iam", "events"},
 	"ecs/placement":   {},
-	"logs":            {"aws", "store", "reconcile", "api/logs", "logs/pattern", "agent/proto", "cloudwatch"},
+	"logs":            {"aws", "store", "reconcile", "api/logs", "logs/events", "logs/pattern", "agent/proto", "cloudwatch"},
+	"logs/events":     {},
 	"logs/pattern":    {},
-	"ecr":             {"aws", "store", "reconcile", "api/ecr"},
+	"ecr":             {"aws", "store", "reconcile", "api/ecr", "ecr/lifecycle"},
+	"ecr/lifecycle":   {},
 	"ecr/imagefile":   {},
 	"iam":             {"aws", "store", "api/iam"},
 	"sts":             {"aws", "iam", "api/sts"},
@@ -55,7 +57,7 @@ var mayImport = map[string][]string{
 }
 
 // pure packages decide: no clock, no I/O, no global randomness, nothing but the standard library.
-var pure = []string{"ecs/placement", "logs/pattern"}
+var pure = []string{"ecs/placement", "logs/pattern", "ecr/lifecycle"}
 
 // impure are standard packages that a pure package must not import, and selectors that it must not use.
 var (
