@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"reflect"
 	"sync"
 	"time"
 
@@ -109,18 +110,19 @@ func (n *node) add(t *task) *runner {
 }
 
 // apply takes a complete assignment. Tasks that it does not name stay and are reported again; nothing stops because
-// it is missing.
-func (n *node) apply(ctx context.Context, a proto.Assignment, definitions map[string]*ecs.TaskDefinition) {
+// it is missing. With first every task is told, else only those for which something changed.
+func (n *node) apply(ctx context.Context, a proto.Assignment, definition func(string) *ecs.TaskDefinition, first bool) {
 	named := map[string]bool{}
 	sortTasks(a.Tasks)
 	for _, want := range a.Tasks {
 		named[want.Arn] = true
-		n.assign(ctx, want, definitions[want.Definition])
+		n.assign(ctx, want, definition(want.Definition), first)
 	}
 	n.mu.Lock()
 	var others []*runner
 	for arn, r := range n.runners {
-		if !named[arn] {
+		if !named[arn] && (first || r.told != nil || !r.unnamed) {
+			r.told, r.unnamed = nil, true
 			others = append(others, r)
 		}
 	}
@@ -134,18 +136,26 @@ func (n *node) apply(ctx context.Context, a proto.Assignment, definitions map[st
 	}
 }
 
-func (n *node) assign(ctx context.Context, want proto.Task, def *ecs.TaskDefinition) {
+func (n *node) assign(ctx context.Context, want proto.Task, def *ecs.TaskDefinition, first bool) {
 	n.mu.Lock()
 	r := n.runners[want.Arn]
+	same := r != nil && r.told != nil && !first && reflect.DeepEqual(*r.told, want)
+	if r != nil {
+		r.told, r.unnamed = &want, false
+	}
 	n.mu.Unlock()
-	if r != nil && r.post(ctx, func(t *task, _ time.Time) { r.assigned(want, def) }) {
+	if same || (r != nil && r.post(ctx, func(*task, time.Time) { r.assigned(want, def) })) || ctx.Err() != nil {
 		return
 	}
 	if def == nil && want.DesiredStatus != statusStopped {
 		n.log.Warn("assignment names a definition that it does not bring", "task", want.Arn, "definition", want.Definition)
 		return
 	}
-	n.spawn(n.add(newTask(want, def)))
+	r = n.add(newTask(want, def))
+	n.mu.Lock()
+	r.told = &want
+	n.mu.Unlock()
+	n.spawn(r)
 }
 
 // forget drops a task that the server has stored as STOPPED and no longer assigns.

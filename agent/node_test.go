@@ -55,7 +55,7 @@ func (r *rig) assign(status, def string) {
 	r.t.Helper()
 	d := parseDefinition(def)
 	r.n.apply(r.t.Context(), proto.Assignment{Tasks: []proto.Task{{Arn: simArn, DesiredStatus: status, Definition: "d", StopCode: "UserInitiated", StoppedReason: "asked"}}},
-		map[string]*ecs.TaskDefinition{"d": d})
+		func(string) *ecs.TaskDefinition { return d }, true)
 	synctest.Wait()
 }
 
@@ -181,7 +181,7 @@ func TestMissingTasksStayAndAreReported(t *testing.T) {
 		r.assign("RUNNING", "web")
 		r.want(statusRunning)
 		r.n.outbox.take(true, time.Now())
-		r.n.apply(t.Context(), proto.Assignment{Revision: 9}, nil)
+		r.n.apply(t.Context(), proto.Assignment{Revision: 9}, nil, true)
 		synctest.Wait()
 		rep, ok, _ := r.n.outbox.take(false, time.Now())
 		if !ok || rep.Tasks[0].LastStatus != statusRunning || r.m.count("signal web 15") != 0 {
@@ -197,7 +197,7 @@ func TestStoppedTaskIsForgottenAfterAckAndAssignment(t *testing.T) {
 		r.assign("STOPPED", "web")
 		r.want(statusStopped)
 		rep, _, _ := r.n.outbox.take(false, time.Now())
-		r.n.apply(t.Context(), proto.Assignment{}, nil)
+		r.n.apply(t.Context(), proto.Assignment{}, nil, true)
 		r.want(statusStopped) // not acknowledged yet
 		r.n.outbox.acked(rep.Seq)
 		synctest.Wait()

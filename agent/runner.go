@@ -20,6 +20,8 @@ type runner struct {
 	gone    chan struct{} // closed when the loop has ended
 	adopted bool          // the task ran before this agent started
 
+	told    *proto.Task // what the last assignment said; guarded by node.mu
+	unnamed bool        // the last assignment did not name it; guarded by node.mu
 	cancels map[action]context.CancelFunc
 	watched map[string]bool // containers whose end is waited for
 	unsaved bool

@@ -1,0 +1,66 @@
+package agent
+
+import (
+	"context"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"berth/agent/proto"
+)
+
+// collectEvery is how often the disk is looked at.
+const collectEvery = 30 * time.Second
+
+// Run runs the agent until ctx ends: it adopts what is on the machine, joins if it never did, and keeps a session. Its
+// end leaves every container running. It fails only if it can't begin.
+func Run(ctx context.Context, cfg Config) error {
+	if err := cfg.Validate(); err != nil {
+		return err
+	}
+	n, err := openNode(&cfg)
+	if err != nil {
+		return err
+	}
+	ctx, cancel := context.WithCancel(ctx)
+	defer n.wait()
+	defer cancel()
+	if err := n.start(ctx); err != nil {
+		return err
+	}
+	id, err := Join(ctx, cfg)
+	if err != nil {
+		return err
+	}
+	id.cfg = &cfg
+	n.logs.connect(id, &cfg)
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return (&session{cfg: &cfg, id: id, node: n, log: cfg.Log}).run(ctx) })
+	g.Go(func() error { id.keep(ctx); return nil })
+	g.Go(func() error { n.collect(ctx); return nil })
+	return g.Wait()
+}
+
+// collect removes unused images while the disk is nearly full.
+func (n *node) collect(ctx context.Context) {
+	tick := time.NewTicker(collectEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+		if use, err := diskUse(n.cfg.DataDir); err != nil || use < collectAt {
+			continue
+		}
+		if err := n.cfg.Deps.Images.Collect(ctx); err != nil && ctx.Err() == nil {
+			n.log.Warn("collecting images failed", "err", err)
+		}
+	}
+}
+
+// welcomed notes what the server told at the start of a session.
+func (n *node) welcomed(w proto.Welcome) {
+	n.log.Debug("welcomed", "instance", w.ContainerInstanceArn)
+}
