@@ -1,0 +1,113 @@
+package oci
+
+import (
+	"errors"
+	"fmt"
+	"os"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"strings"
+)
+
+// cgroupV2 is the single hierarchy.
+type cgroupV2 struct{ root string }
+
+func (g *cgroupV2) dirs(path string) []string { return []string{filepath.Join(g.root, path)} }
+
+func (g *cgroupV2) prepare(path string, l taskLimits) error {
+	if err := g.enable(path); err != nil {
+		return err
+	}
+	dir := filepath.Join(g.root, path)
+	cpu, memory := "max", "max"
+	if l.cpuQuota > 0 {
+		cpu = strconv.FormatInt(max(l.cpuQuota, 1000), 10)
+	}
+	if l.memory > 0 {
+		memory = strconv.FormatInt(l.memory, 10)
+	}
+	if err := writeValue(dir, "cpu.max", fmt.Sprintf("%s %d", cpu, cpuPeriod)); err != nil {
+		return err
+	}
+	if err := writeValue(dir, "memory.max", memory); err != nil {
+		return err
+	}
+	return writeValue(dir, "pids.max", pidsValue(l.pids))
+}
+
+// enable makes the path and gives every group on it the controllers that its parent has.
+func (g *cgroupV2) enable(path string) error {
+	dir := g.root
+	for name := range strings.SplitSeq(path, "/") {
+		if err := g.delegate(dir); err != nil {
+			return err
+		}
+		dir = filepath.Join(dir, name)
+		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+			return err
+		}
+	}
+	return g.delegate(dir)
+}
+
+// delegate lets the groups below dir use its controllers.
+func (g *cgroupV2) delegate(dir string) error {
+	have, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
+	if err != nil {
+		return err
+	}
+	on, err := os.ReadFile(filepath.Join(dir, "cgroup.subtree_control"))
+	if err != nil {
+		return err
+	}
+	enabled := strings.Fields(string(on))
+	var missing []string
+	for _, c := range strings.Fields(string(have)) {
+		switch c {
+		case "cpu", "cpuset", "memory", "pids", "io", "hugetlb":
+			if !slices.Contains(enabled, c) {
+				missing = append(missing, c)
+			}
+		}
+	}
+	for _, c := range missing {
+		err := writeValue(dir, "cgroup.subtree_control", "+"+c)
+		if err != nil && (c == "cpu" || c == "memory" || c == "pids") {
+			return fmt.Errorf("enable controller %s: %w", c, err)
+		}
+	}
+	return nil
+}
+
+// kill uses cgroup.kill (Linux 5.14), or freezes and signals.
+func (g *cgroupV2) kill(path string, pids func() []int) error {
+	dir := filepath.Join(g.root, path)
+	err := writeValue(dir, "cgroup.kill", "1")
+	if err == nil || !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	frozen := writeValue(dir, "cgroup.freeze", "1")
+	killAll(pids())
+	if frozen == nil {
+		if err := writeValue(dir, "cgroup.freeze", "0"); err != nil && !errors.Is(err, os.ErrNotExist) {
+			return err
+		}
+	}
+	return nil
+}
+
+func (g *cgroupV2) oomKills(path string) int64 {
+	return counter(filepath.Join(g.root, path, "memory.events"), "oom_kill")
+}
+
+func (g *cgroupV2) monitor(path string) (threads []string, dir string, err error) {
+	dir = filepath.Join(g.root, path)
+	if err := g.enable(filepath.Dir(path)); err != nil {
+		return nil, "", err
+	}
+	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
+		return nil, "", err
+	}
+	return nil, dir, nil
+}
