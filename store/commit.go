@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"runtime"
 	"time"
 )
 
@@ -37,12 +38,30 @@ func (c *core) commitLoop(ctx context.Context) {
 			return
 		}
 		for ctx.Err() == nil {
+			c.gather()
 			batch := c.nextBatch()
 			if batch == nil {
 				break
 			}
 			c.commit(ctx, batch)
 		}
+	}
+}
+
+// gather lets writers that were just answered queue their next update, so that it shares this commit. It only
+// yields while the queue grows, so a single writer loses nothing.
+func (c *core) gather() {
+	const most = 16
+	before := -1
+	for range most {
+		c.mu.Lock()
+		now := len(c.queue)
+		c.mu.Unlock()
+		if now <= before {
+			return
+		}
+		before = now
+		runtime.Gosched()
 	}
 }
 

@@ -43,7 +43,11 @@ func (l *Log) Commit(ctx context.Context, b *store.Batch) (int64, error) {
 	if definite(err) {
 		return 0, plain(err)
 	}
-	return l.resolve(ctx, value, plain(err))
+	err = plain(err)
+	if errors.Is(err, store.ErrNoSpace) {
+		l.setFull(err)
+	}
+	return l.resolve(ctx, value, err)
 }
 
 func (l *Log) compares(b *store.Batch) []clientv3.Cmp {

@@ -55,10 +55,10 @@ func (l *Log) seen() int64 {
 	return l.revision
 }
 
-func (l *Log) compact(ctx context.Context, revision int64) {
+func (l *Log) compact(ctx context.Context, revision int64, options ...clientv3.CompactOption) {
 	ctx, cancel := context.WithTimeout(ctx, requestTimeout)
 	defer cancel()
-	_, err := l.client.Compact(ctx, revision)
+	_, err := l.client.Compact(ctx, revision, options...)
 	if err != nil && !errors.Is(err, rpctypes.ErrCompacted) && ctx.Err() == nil {
 		l.logger.Warn("etcd compaction failed", "err", err)
 	}
@@ -128,14 +128,14 @@ func (l *Log) makeSpace(ctx context.Context) {
 }
 
 func (l *Log) tryMakeSpace(ctx context.Context) error {
-	l.compact(ctx, l.seen())
+	l.compact(ctx, l.seen(), clientv3.WithCompactPhysical())
 	// An alarm of its own is what an external cluster's operators have to deal with.
 	if l.server == nil {
 		return nil
 	}
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	if _, err := l.client.Defragment(ctx, ""); err != nil {
+	if err := l.server.server.Backend().Defrag(); err != nil {
 		return fmt.Errorf("shrink: %w", err)
 	}
 	if size, quota := l.server.server.Backend().Size(), l.server.server.Cfg.QuotaBackendBytes; size > quota-quota/20 {
