@@ -46,6 +46,8 @@ type Service struct {
 	pages  *aws.Pages
 	log    *slog.Logger
 	config Config
+
+	placing *placing
 }
 
 // New makes the service.
@@ -56,12 +58,13 @@ func New(d Deps) *Service {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{store: d.Store, now: d.Now, pages: d.Pages, log: d.Log, config: d.Config}
+	return &Service{store: d.Store, now: d.Now, pages: d.Pages, log: d.Log, config: d.Config, placing: newPlacing(d.Store)}
 }
 
 // Tables lists the service's tables, for store.Open.
 func Tables() []store.AnyTable {
 	return []store.AnyTable{
 		Clusters, Families, TaskDefinitions, Tasks, RunTokens, Tombstones, AccountSettings,
+		ContainerInstances, InstanceDescriptions,
 	}
 }

@@ -19,7 +19,7 @@ const (
 	ReasonPortsUDP         = "RESOURCE:PORTS_UDP"
 	ReasonGPU              = "RESOURCE:GPU"
 	ReasonLocation         = "LOCATION"
-	ReasonMemberOf         = "MemberOf placement constraint unsatisfied."
+	ReasonMemberOf         = "MemberOf placement constraint unsatisfied"
 	ReasonDistinctInstance = "distinctInstance placement constraint unsatisfied."
 
 	reasonResource = "RESOURCE:"

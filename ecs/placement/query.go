@@ -9,9 +9,10 @@ import (
 // Expression is a compiled expression of the cluster query language, as in memberOf constraints and in
 // the filter of ListContainerInstances. It may be used by several goroutines at once.
 type Expression struct {
-	text  string
-	match predicate
-	load  bool // depends on the tasks of the instance
+	text   string
+	match  predicate
+	load   bool // depends on the tasks of the instance
+	counts bool // depends on Instance.Running
 }
 
 // predicate tells whether an instance satisfies an expression.
@@ -39,11 +40,14 @@ func Compile(text string) (*Expression, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Expression{text: text, match: match, load: p.load}, nil
+	return &Expression{text: text, match: match, load: p.load, counts: p.counts}, nil
 }
 
 // Match tells whether the instance satisfies the expression.
 func (e *Expression) Match(on *Instance) bool { return e.match(on) }
+
+// CountsRunning tells whether the expression looks at Instance.Running, which some callers have to count.
+func (e *Expression) CountsRunning() bool { return e.counts }
 
 // String is the text that the expression was compiled from.
 func (e *Expression) String() string { return e.text }

@@ -9,9 +9,9 @@ package placement
 //	primary    = "(" or ")" | comparison
 //	comparison = subject ( exists | operator literal | in "[" literal { "," literal } "]" )
 type parser struct {
-	lexer lexer
-	tok   token
-	load  bool
+	lexer        lexer
+	tok          token
+	load, counts bool // see Expression
 }
 
 func (p *parser) parse() (predicate, error) {
@@ -138,7 +138,7 @@ func (p *parser) comparison() (predicate, error) {
 	if !ok {
 		return nil, p.fail(name, "unknown subject "+name.String())
 	}
-	p.load = p.load || sub.load
+	p.load, p.counts = p.load || sub.load, p.counts || sub.counts
 	if err := p.advance(); err != nil {
 		return nil, err
 	}

@@ -10,8 +10,8 @@ import (
 
 // subject is the left side of a comparison.
 type subject struct {
-	ops  []operator // positive ones
-	load bool       // depends on the tasks of the instance
+	ops          []operator // positive ones
+	load, counts bool       // see Expression
 	// compile makes the predicate of a positive operator. It is false for what the instance lacks, so that
 	// the negative operators, which turn it around, are true.
 	compile func(op operator, literals []token) (predicate, *badLiteral)
@@ -47,7 +47,7 @@ func findSubject(name string) (subject, bool) {
 	case "registeredAt":
 		return subject{ops: ordered, compile: compileDate}, true
 	case "runningTasksCount":
-		return subject{ops: ordered, load: true, compile: compileCount}, true
+		return subject{ops: ordered, load: true, counts: true, compile: compileCount}, true
 	case "task:group":
 		return subject{ops: text, load: true, compile: compileGroup}, true
 	}

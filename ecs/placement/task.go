@@ -2,6 +2,7 @@ package placement
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -120,4 +121,9 @@ func (c Constraint) Expression() string {
 		return ""
 	}
 	return c.expr.text
+}
+
+// CountsRunning tells whether a constraint of the task looks at Instance.Running.
+func (t *Task) CountsRunning() bool {
+	return slices.ContainsFunc(t.Constraints, func(c Constraint) bool { return c.expr != nil && c.expr.counts })
 }

@@ -1,0 +1,81 @@
+package ecs
+
+import (
+	"berth/agent/proto"
+	api "berth/api/ecs"
+	"berth/store"
+)
+
+// AssignmentFor is everything that the machine with the instance key should have: its tasks that are not STOPPED, in
+// order of creation, and the definitions they refer to by key. Overrides are merged into the definitions; tasks with
+// the same definition and overrides share one.
+func AssignmentFor(r store.Reader, instance string) ([]proto.Task, map[string]api.TaskDefinition) {
+	tasks := []proto.Task{}
+	definitions := map[string]api.TaskDefinition{}
+	for t := range Tasks.By(r, byTaskActive, instance) {
+		key := assignedKey(t)
+		if _, ok := definitions[key]; !ok {
+			if d, ok := TaskDefinitions.Get(r, t.DefinitionKey()); ok {
+				definitions[key] = MergeOverrides(*d.wire(), t.Overrides)
+			}
+		}
+		tasks = append(tasks, assigned(t))
+	}
+	return tasks, definitions
+}
+
+// assignedKey names the definition as the task runs it: the ARN, with a hash of the overrides if there are any.
+func assignedKey(t Task) string {
+	key := string(t.DefinitionARN())
+	if h := overrideHash(t.Overrides); h != "" {
+		key += "#" + h
+	}
+	return key
+}
+
+func assigned(t Task) proto.Task {
+	out := proto.Task{
+		Arn: string(t.ARN()), ClusterArn: string(t.ClusterARN()), DesiredStatus: t.Desired.String(), Definition: assignedKey(t),
+		CreatedAt: t.Created.Time(), Group: t.Group, LaunchType: string(t.Launch), ContainerArns: map[string]string{},
+	}
+	if t.Desired == StateStopped {
+		out.StopCode, out.StoppedReason = string(t.StopCode), t.StopReason
+	}
+	for _, c := range t.Containers {
+		out.ContainerArns[c.Name] = string(t.ContainerARN(c.Name))
+		if len(c.GPUs) > 0 {
+			if out.GPUIDs == nil {
+				out.GPUIDs = map[string][]string{}
+			}
+			out.GPUIDs[c.Name] = c.GPUs
+		}
+	}
+	return out
+}
+
+// Verdict says what becomes of a task that the machine has and that its assignment lacks. ok is true only if the store
+// positively knows that the task is over or belongs to another machine; the task returned is then to be stopped.
+// Otherwise the task is left alone: that nothing is known of it is no reason to stop it (I-08).
+func Verdict(r store.Reader, instance, arn string) (task proto.Task, ok bool) {
+	key, ok := taskKeyOf(arn)
+	if !ok {
+		return proto.Task{}, false
+	}
+	if t, known := Tasks.Get(r, key); known {
+		if t.Active() && t.InstanceKey() == instance {
+			return proto.Task{}, false
+		}
+		if t.Active() {
+			t.StopCode, t.StopReason = api.TaskStopCodeUserInitiated, "The task is placed on another container instance"
+		}
+		t.Desired = StateStopped
+		return assigned(t), true
+	}
+	if dead, known := Tombstones.Get(r, key); known {
+		return proto.Task{
+			Arn: arn, DesiredStatus: StateStopped.String(), CreatedAt: dead.Created.Time(),
+			StopCode: string(dead.Code), StoppedReason: dead.Reason,
+		}, true
+	}
+	return proto.Task{}, false
+}

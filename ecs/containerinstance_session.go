@@ -1,0 +1,154 @@
+package ecs
+
+import (
+	"context"
+	"slices"
+	"time"
+
+	"berth/agent/proto"
+	"berth/aws"
+	"berth/store"
+)
+
+// Machine is who an agent is, by its certificate.
+type Machine struct {
+	ID      string // identity in the certificate, never reused for another machine
+	Account string
+	Region  string
+	Cluster string // the cluster that the machine was let into; empty means "default"
+}
+
+// seenEvery is how often LastSeen is written while an agent is connected.
+const seenEvery = 30 * time.Second
+
+// codeInactiveInstance refuses the agent of an instance that was deregistered.
+const codeInactiveInstance = "InactiveInstanceException"
+
+// Connect registers the machine of an agent that said hello, or takes up its registration again: an instance keeps its
+// ID for as long as the machine keeps its identity and is not deregistered. From now on session is the instance's
+// session. The cluster "default" is made if it is missing.
+// Errors: InactiveInstanceException if it was deregistered, ClusterNotFoundException, InvalidParameterException.
+func (s *Service) Connect(ctx context.Context, who Machine, session string, h proto.Hello) (ContainerInstance, error) {
+	if who.Cluster == "" {
+		who.Cluster = defaultCluster
+	}
+	m, err := helloMachine(who, h)
+	if err != nil {
+		return ContainerInstance{}, err
+	}
+	now, fresh := MillisOf(s.now()), newInstanceID(s.now())
+	var out ContainerInstance
+	err = s.store.Update(ctx, func(tx *store.Tx) error {
+		var known bool
+		if out, known, err = instanceOf(tx, who); err != nil {
+			return err
+		}
+		if !known {
+			if err := ensureCluster(tx, who.Account, who.Region, who.Cluster, now); err != nil {
+				return err
+			}
+			out = ContainerInstance{
+				Account: who.Account, Region: who.Region, Cluster: who.Cluster, ID: fresh, Registered: now,
+				Machine: who.ID, EC2ID: "mi-" + fresh[:17],
+			}
+		}
+		out.Connected, out.Session, out.Boot, out.LastSeen, out.Impaired = true, session, h.BootID, now, ""
+		out.describe(m)
+		out.Version++
+		ContainerInstances.Put(tx, out)
+		putDescription(tx, out.Key(), m)
+		return nil
+	})
+	return out, err
+}
+
+// instanceOf finds the instance of a machine.
+func instanceOf(r store.Reader, who Machine) (c ContainerInstance, ok bool, err error) {
+	for c := range ContainerInstances.By(r, byInstanceMachine, who.ID) {
+		switch {
+		case c.Account != who.Account || c.Region != who.Region || c.Cluster != who.Cluster:
+			return c, false, invalid("The machine is registered in another cluster.")
+		case c.Status == InstanceInactive:
+			return c, false, aws.Errorf(codeInactiveInstance, "The container instance %s was deregistered. Join this machine again with a new token.", c.ID)
+		}
+		return c, true, nil
+	}
+	return c, false, nil
+}
+
+// helloMachine reads the machine out of a hello. What it says of its identity must agree with the certificate.
+func helloMachine(who Machine, h proto.Hello) (machine, error) {
+	m := machine{machine: who.ID, cpu: h.CPU, memory: h.Memory, agentVersion: h.BerthVersion, attributes: map[string]string{}}
+	for _, pair := range [...][3]string{{"account", h.Account, who.Account}, {"region", h.Region, who.Region}, {"cluster", h.Cluster, who.Cluster}} {
+		if pair[1] != "" && pair[1] != pair[2] {
+			return m, invalid("The agent says %s %s, its certificate %s.", pair[0], pair[1], pair[2])
+		}
+	}
+	if h.CPU <= 0 || h.Memory <= 0 {
+		return m, invalid("The agent reports %d CPU units and %d MiB.", h.CPU, h.Memory)
+	}
+	var err error
+	if m.tcp, err = parsePorts(h.Ports); err != nil {
+		return m, err
+	}
+	if m.udp, err = parsePorts(h.PortsUDP); err != nil {
+		return m, err
+	}
+	m.gpus = slices.Compact(slices.Sorted(slices.Values(h.GPUs)))
+	for _, a := range h.Attributes {
+		if err := checkAttribute(a); err != nil {
+			return m, err
+		}
+		m.attributes[value(a.Name)] = value(a.Value)
+	}
+	defaults := map[string]string{attributeOSType: "linux", attributeOSFamily: "LINUX", attributeZone: who.Region + "a"}
+	if h.Zone != "" {
+		m.attributes[attributeZone] = h.Zone
+	}
+	for name, v := range defaults {
+		if _, ok := m.attributes[name]; !ok {
+			m.attributes[name] = v
+		}
+	}
+	return m, nil
+}
+
+// Seen records a heartbeat of the instance's session: that the agent is there, and why it should get nothing new, if
+// so. It writes only what changed, and LastSeen at most every 30 seconds. ok is false if the instance has another
+// session by now, or is gone: then the session should end.
+func (s *Service) Seen(ctx context.Context, instance, session, impaired string) (ok bool, err error) {
+	s.placing.drain()
+	now := MillisOf(s.now())
+	c, found := ContainerInstances.Get(s.store.Read(), instance)
+	if found && c.Session == session && c.Connected && c.Impaired == impaired && now-c.LastSeen < Millis(seenEvery.Milliseconds()) {
+		return c.Status != InstanceInactive, nil
+	}
+	err = s.store.Update(ctx, func(tx *store.Tx) error {
+		c, found := ContainerInstances.Get(tx, instance)
+		if ok = found && c.Session == session && c.Status != InstanceInactive; !ok {
+			return nil
+		}
+		if !c.Connected || c.Impaired != impaired {
+			c.Version++
+		}
+		c.Connected, c.Impaired, c.LastSeen = true, impaired, now
+		ContainerInstances.Put(tx, c)
+		return nil
+	})
+	return ok, err
+}
+
+// Disconnect records that the session ended or went silent. If the instance has another session by now, or is gone,
+// nothing changes. Its tasks stay as they are.
+func (s *Service) Disconnect(ctx context.Context, instance, session string) error {
+	return s.store.Update(ctx, func(tx *store.Tx) error {
+		c, ok := ContainerInstances.Get(tx, instance)
+		if !ok || c.Session != session || !c.Connected {
+			return nil
+		}
+		c.Connected = false
+		c.Version++
+		ContainerInstances.Put(tx, c)
+		return nil
+	})
+}

@@ -1,5 +1,0 @@
-package ecs
-
-import "berth/store"
-
-func clusterInstances(store.Reader, string) int { return 0 }
