@@ -2,6 +2,7 @@ package agent
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -37,8 +38,9 @@ type Config struct {
 	PauseCommand []string
 	// BerthVersion is told to the server.
 	BerthVersion string
-	// Welcomed is called with each Welcome, before assignments are taken; nil is allowed.
-	Welcomed func(proto.Welcome)
+	// Welcomed is called with each Welcome, before assignments are taken, and with how this machine proves itself to
+	// the server. Nil is allowed.
+	Welcomed func(proto.Welcome, *tls.Config)
 	// Dial replaces the network dialer; nil is allowed.
 	Dial func(ctx context.Context, network, address string) (net.Conn, error)
 	Log  *slog.Logger

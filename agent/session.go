@@ -131,7 +131,7 @@ func (l *line) open(ctx context.Context) error {
 	l.node.outbox.seq.raise(l.welcome.AckedSeq)
 	l.node.welcomed(l.welcome)
 	if l.cfg.Welcomed != nil {
-		l.cfg.Welcomed(l.welcome)
+		l.cfg.Welcomed(l.welcome, l.id.TLSConfig())
 	}
 	return ctx.Err()
 }
