@@ -38,3 +38,14 @@ const (
 	msgDefinitionUndescribed = "Unable to describe task definition."
 	msgTaskNotFound          = "The referenced task was not found."
 )
+
+// Invalid is for wire.Service: it leaves what the handlers check themselves, with ECS's own texts, to them. Those are
+// required members, enums, lengths and ranges. Patterns (of tags) are checked by the model alone.
+func Invalid(_ string, broken []aws.Violation) error {
+	for _, v := range broken {
+		if v.Kind == aws.Mismatch {
+			return invalid("%s", (&aws.Invalid{Violations: []aws.Violation{v}}).Error())
+		}
+	}
+	return nil
+}
