@@ -23,19 +23,17 @@ import (
 
 // TestMain lets the test program be the port proxy and the agent that tests kill.
 func TestMain(m *testing.M) {
-	switch os.Getenv("VPC_TEST_ROLE") {
-	case "agent":
-		agentProcess()
-	default:
-		if len(os.Args) == 4 && os.Args[1] == "port-proxy" {
-			if err := portproxy.Run(context.Background(), os.Args[3]); err != nil {
-				fmt.Fprintln(os.Stderr, err)
-				os.Exit(1)
-			}
-			return
+	if len(os.Args) == 4 && os.Args[1] == "port-proxy" {
+		if err := portproxy.Run(context.Background(), os.Args[3]); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
 		}
-		os.Exit(m.Run())
+		return
 	}
+	if os.Getenv("VPC_TEST_ROLE") == "agent" {
+		agentProcess()
+	}
+	os.Exit(m.Run())
 }
 
 func testConfig(t testing.TB, dir string) Config {

@@ -124,7 +124,7 @@ func (c *Client) Start(ctx context.Context, command []string) error {
 	defer r.Close()
 	args := append(append([]string{}, command[1:]...), "--dir", c.dir)
 	cmd := exec.Command(command[0], args...)
-	cmd.Env = append(os.Environ(), readyEnv+"=3")
+	cmd.Env = []string{readyEnv + "=3"} // nothing of the agent's environment, which may have keys
 	cmd.ExtraFiles = []*os.File{w}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.Dir = "/"
