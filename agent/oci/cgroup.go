@@ -38,9 +38,15 @@ type cgroupDriver interface {
 	kill(path string, pids func() []int) error
 	// oomKills is how many processes the kernel killed in the group for want of memory.
 	oomKills(path string) int64
-	// monitor makes the group for monitors and says how a new process gets into it: threads are files to which the
-	// starting thread writes its ID, dir is a cgroup v2 directory to start the child in (empty: none).
-	monitor(path string) (threads []string, dir string, err error)
+	// monitor makes the group for monitors and says how a new process gets into it.
+	monitor(path string) (monitorGroup, error)
+}
+
+// monitorGroup says how processes get into a group: a thread writes its ID to the files of enter, and to those of
+// leave in the end; dir is a cgroup v2 directory to start the process in. Each may be empty.
+type monitorGroup struct {
+	enter, leave []string
+	dir          string
 }
 
 // detectCgroups finds the layout of this machine.

@@ -143,20 +143,43 @@ func (g *cgroupV1) oomKills(path string) int64 {
 	return counter(filepath.Join(g.dir("memory", path), "memory.oom_control"), "oom_kill")
 }
 
-func (g *cgroupV1) monitor(path string) (threads []string, dir string, err error) {
+func (g *cgroupV1) monitor(path string) (monitorGroup, error) {
 	for _, d := range g.dirs(path) {
 		if err := os.MkdirAll(d, 0o755); err != nil {
-			return nil, "", err
+			return monitorGroup{}, err
 		}
 	}
 	if err := g.inheritCpuset(path); err != nil {
-		return nil, "", err
+		return monitorGroup{}, err
 	}
-	for _, m := range g.mounts {
-		threads = append(threads, filepath.Join(m, path, "tasks"))
+	own, err := g.own()
+	if err != nil {
+		return monitorGroup{}, err
+	}
+	var m monitorGroup
+	for _, mount := range g.mounts {
+		m.enter = append(m.enter, filepath.Join(mount, path, "tasks"))
+		m.leave = append(m.leave, filepath.Join(mount, own[mount], "tasks"))
 	}
 	if g.unified != "" {
-		dir = filepath.Join(g.unified, path)
+		m.dir = filepath.Join(g.unified, path)
 	}
-	return threads, dir, nil
+	return m, nil
+}
+
+// own is this process's group in each hierarchy.
+func (g *cgroupV1) own() (map[string]string, error) {
+	raw, err := os.ReadFile("/proc/self/cgroup")
+	if err != nil {
+		return nil, err
+	}
+	own := map[string]string{}
+	for line := range strings.Lines(string(raw)) {
+		f := strings.SplitN(strings.TrimSpace(line), ":", 3)
+		if len(f) == 3 {
+			first, _, _ := strings.Cut(f[1], ",")
+			own[g.controllers[first]] = f[2]
+		}
+	}
+	return own, nil
 }

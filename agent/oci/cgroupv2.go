@@ -101,13 +101,13 @@ func (g *cgroupV2) oomKills(path string) int64 {
 	return counter(filepath.Join(g.root, path, "memory.events"), "oom_kill")
 }
 
-func (g *cgroupV2) monitor(path string) (threads []string, dir string, err error) {
-	dir = filepath.Join(g.root, path)
+func (g *cgroupV2) monitor(path string) (monitorGroup, error) {
 	if err := g.enable(filepath.Dir(path)); err != nil {
-		return nil, "", err
+		return monitorGroup{}, err
 	}
+	dir := filepath.Join(g.root, path)
 	if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-		return nil, "", err
+		return monitorGroup{}, err
 	}
-	return nil, dir, nil
+	return monitorGroup{dir: dir}, nil
 }

@@ -13,6 +13,7 @@ import (
 	"runtime"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 	"time"
 
@@ -28,50 +29,65 @@ import (
 type spawner struct {
 	work chan func()
 	done chan struct{}
+	once sync.Once
 	dir  *os.File // cgroup v2 directory, or nil
 }
 
 func newSpawner(cg cgroupDriver, path string) (*spawner, error) {
-	threads, dir, err := cg.monitor(path)
+	group, err := cg.monitor(path)
 	if err != nil {
 		return nil, fmt.Errorf("cgroup of monitors: %w", err)
 	}
 	s := &spawner{work: make(chan func()), done: make(chan struct{})}
-	if dir != "" {
-		if s.dir, err = os.Open(dir); err != nil {
+	if group.dir != "" {
+		if s.dir, err = os.Open(group.dir); err != nil {
 			return nil, fmt.Errorf("cgroup of monitors: %w", err)
 		}
 	}
 	ready := make(chan error)
-	go func() {
-		defer close(s.done)
-		// Never unlocked: the thread ends with this function.
-		runtime.LockOSThread()
-		tid := []byte(strconv.Itoa(unix.Gettid()))
-		for _, f := range threads {
-			if err := os.WriteFile(f, tid, 0o600); err != nil {
-				ready <- fmt.Errorf("cgroup of monitors: %w", err)
-				return
-			}
-		}
-		ready <- nil
-		for f := range s.work {
-			f()
-		}
-	}()
+	go s.run(group, ready)
 	if err := <-ready; err != nil {
 		<-s.done
-		return nil, err
+		return nil, fmt.Errorf("cgroup of monitors: %w", err)
 	}
 	return s, nil
 }
 
-func (s *spawner) close() {
-	close(s.work)
-	<-s.done
-	if s.dir != nil {
-		_ = s.dir.Close()
+// run is the thread that starts monitors.
+func (s *spawner) run(group monitorGroup, ready chan<- error) {
+	defer close(s.done)
+	// Never unlocked: the thread ends with this function. The process's first thread would only go to sleep, and
+	// keep the group busy, so it goes back to where it was.
+	runtime.LockOSThread()
+	if err := writeThread(group.enter); err != nil {
+		ready <- errors.Join(err, writeThread(group.leave))
+		return
 	}
+	ready <- nil
+	for f := range s.work {
+		f()
+	}
+	_ = writeThread(group.leave)
+}
+
+func writeThread(files []string) error {
+	tid := []byte(strconv.Itoa(unix.Gettid()))
+	for _, f := range files {
+		if err := os.WriteFile(f, tid, 0o600); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (s *spawner) close() {
+	s.once.Do(func() {
+		close(s.work)
+		<-s.done
+		if s.dir != nil {
+			_ = s.dir.Close()
+		}
+	})
 }
 
 func (s *spawner) start(cmd *exec.Cmd) error {
