@@ -150,7 +150,12 @@ func (c *core) expectations() []Expect {
 	return out
 }
 
+// stallAfter is how long a commit may take before further updates are refused instead of waiting behind it.
+const stallAfter = 5 * time.Second
+
 func (c *core) commit(ctx context.Context, b *Batch) {
+	watchdog := time.AfterFunc(stallAfter, c.stall)
+	defer watchdog.Stop()
 	revision, err := c.log.Commit(ctx, b)
 	if err == nil && c.limits.Shared {
 		c.waitFor(ctx, revision)
@@ -161,6 +166,8 @@ func (c *core) commit(ctx context.Context, b *Batch) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.flightDone++
+	c.stalled = false
 	switch {
 	case err == nil && len(c.flight) == 0: // followLoop was faster
 	case err == nil && c.limits.Shared && c.durable.Load().revision >= revision:
@@ -173,6 +180,19 @@ func (c *core) commit(ctx context.Context, b *Batch) {
 	default:
 		c.discard(err)
 	}
+}
+
+// stall refuses what waits behind the commit under way, whose own outcome is open.
+func (c *core) stall() {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.flightDone == c.flightID {
+		return // it was answered after all
+	}
+	c.stalled = true
+	c.logger.Error("the log gives no answer, updates are refused")
+	c.requeue(fmt.Errorf("%w: a commit gets no answer", ErrUnavailable))
+	c.rebase()
 }
 
 // install makes what is in flight durable. c.mu is held.
@@ -291,6 +311,9 @@ func (c *core) followLoop(ctx context.Context) {
 		if err != nil {
 			c.logger.Warn("following the log was interrupted", "err", err)
 		}
+		c.mu.Lock()
+		c.broken = err
+		c.mu.Unlock()
 		select {
 		case <-time.After(followRetry):
 		case <-ctx.Done():
@@ -306,6 +329,7 @@ func (c *core) follow(commit Commit) error {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
+	c.broken = nil
 	if commit.Revision <= c.durable.Load().revision {
 		return nil
 	}
@@ -346,7 +370,7 @@ func (c *core) applyForeign(writes []*write, revision int64) {
 	c.publish(next, changes)
 	for _, p := range c.queue {
 		if p.disturbed(c.tables, changes) {
-			c.requeue()
+			c.requeue(errAgain)
 			break
 		}
 	}
@@ -365,10 +389,10 @@ func (p *pending) disturbed(ds []*descriptor, changes []change) bool {
 	return false
 }
 
-// requeue makes everything that was not sent yet run again. c.mu is held.
-func (c *core) requeue() {
+// requeue takes back everything that was not sent yet; errAgain makes it run again. c.mu is held.
+func (c *core) requeue(err error) {
 	for _, p := range c.queue {
-		p.done <- errAgain
+		p.done <- err
 	}
 	c.queue = nil
 	c.gen++

@@ -36,18 +36,21 @@ type core struct {
 	stop    context.CancelFunc
 	ended   sync.WaitGroup
 
-	mu       sync.Mutex // guards the fields below; never held during I/O
-	seq      uint64
-	head     *state // newest: durable plus flight plus queue
-	gen      uint64 // rises when states that were not durable are thrown away
-	recent   []record
-	dropped  uint64 // highest seq no longer in recent
-	queue    []*pending
-	flight   []*pending
-	flightID uint64
-	moved    chan struct{} // closed and replaced whenever durable moves
-	watchers map[int][]*Watcher
-	closed   bool
+	mu         sync.Mutex // guards the fields below; never held during I/O
+	seq        uint64
+	head       *state // newest: durable plus flight plus queue
+	gen        uint64 // rises when states that were not durable are thrown away
+	recent     []record
+	dropped    uint64 // highest seq no longer in recent
+	queue      []*pending
+	flight     []*pending
+	flightID   uint64        // of the last batch sent
+	flightDone uint64        // how many batches were answered
+	moved      chan struct{} // closed and replaced whenever durable moves
+	watchers   map[int][]*Watcher
+	closed     bool
+	stalled    bool  // a commit has been under way for stallAfter
+	broken     error // why a shared log can't be followed now
 }
 
 // record of what one commit changed, for conflict checks.
@@ -116,6 +119,29 @@ func (s *Store) Close() error {
 // Read gives the newest durable state. It never blocks.
 func (s *Store) Read() *Snapshot { return &Snapshot{s.core, s.core.durable.Load()} }
 
+// Health is nil if commits go through and what Read gives is current, as far as this server can tell.
+func (s *Store) Health() error {
+	c := s.core
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.broken != nil {
+		return fmt.Errorf("%w: %w", ErrUnavailable, c.broken)
+	}
+	return c.refusal()
+}
+
+// refusal is why nothing can be committed now. c.mu is held.
+func (c *core) refusal() error {
+	switch {
+	case c.closed:
+		return ErrClosed
+	case c.stalled:
+		return fmt.Errorf("%w: a commit gets no answer", ErrUnavailable)
+	default:
+		return nil
+	}
+}
+
 // Owned is the same store, but its Updates commit only while the ownership is held; else they fail with
 // ErrDeposed.
 func (s *Store) Owned(f Fence) *Store { return &Store{core: s.core, fence: &f} }
@@ -161,8 +187,8 @@ func (s *Store) attempt(fn func(tx *Tx) error, locked bool) (result error, wait 
 	c := s.core
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.closed {
-		return nil, nil, ErrClosed
+	if err := c.refusal(); err != nil {
+		return nil, nil, err
 	}
 	tx := c.begin(c.head, c.gen)
 	if locked {
@@ -170,8 +196,8 @@ func (s *Store) attempt(fn func(tx *Tx) error, locked bool) (result error, wait 
 	} else {
 		result = c.unlocked(tx, fn)
 	}
-	if c.closed {
-		return nil, nil, ErrClosed
+	if err := c.refusal(); err != nil {
+		return nil, nil, err
 	}
 	if tx.gen != c.gen || !c.valid(tx) {
 		return nil, nil, errAgain
