@@ -151,25 +151,23 @@ func (t *task) adopt(states []ContainerState, now time.Time) {
 }
 
 func (c *container) adopt(s ContainerState, now time.Time) {
-	c.Created, c.Logs = true, true
-	switch s.Phase {
-	case PhaseRunning:
+	switch {
+	case s.Phase == PhaseRunning:
 		c.Ran, c.Exit = true, nil
-		if c.StartedAt.IsZero() || !s.StartedAt.IsZero() {
+		if !s.StartedAt.IsZero() {
 			c.StartedAt = s.StartedAt
-		}
-		if c.StartedAt.IsZero() {
+		} else if c.StartedAt.IsZero() {
 			c.StartedAt = now
 		}
-	case PhaseExited:
-		if c.Exit == nil {
-			if c.StartedAt.IsZero() {
-				c.StartedAt = s.StartedAt
-			}
-			c.Ran = true
-			c.end(s, now)
-		}
+	case s.Phase == PhaseExited && c.Exit != nil:
+	case s.Phase == PhaseExited && s.StartedAt.IsZero() && !c.Ran:
+		c.Created = false // it never ran: its creation was cut short
+		return
+	case s.Phase == PhaseExited:
+		c.Ran = true
+		c.end(s, now)
 	}
+	c.Created, c.Logs = true, true
 }
 
 // reason is the error's text with ECS's name for it in front.

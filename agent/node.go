@@ -27,6 +27,7 @@ type node struct {
 	mu      sync.Mutex // guards runners
 	runners map[string]*runner
 	running sync.WaitGroup
+	filling sync.Mutex // held while a volume is filled
 	// spawn runs a runner as long as the node; set by start.
 	spawn func(*runner)
 }
@@ -76,6 +77,16 @@ func (n *node) start(ctx context.Context) error {
 			n.log.Warn("task is rebuilt from the runtime's state", "task", s.TaskArn)
 		}
 	}
+	ids := map[string]bool{}
+	for _, t := range tasks {
+		for _, c := range t.Containers {
+			ids[c.ID] = !c.Removed
+		}
+	}
+	for _, s := range states {
+		ids[s.ID] = true
+	}
+	n.logs.start(ctx, func(id string) bool { return ids[id] })
 	now := time.Now()
 	for _, t := range tasks {
 		n.sweep(ctx, t, found[t.Want.Arn])
@@ -84,7 +95,6 @@ func (n *node) start(ctx context.Context) error {
 		r.adopted = true
 		n.spawn(r)
 	}
-	n.logs.start(ctx)
 	return nil
 }
 
@@ -172,4 +182,7 @@ func (n *node) forget(r *runner) {
 }
 
 // wait returns when every runner has ended.
-func (n *node) wait() { n.running.Wait() }
+func (n *node) wait() {
+	n.running.Wait()
+	n.logs.wait()
+}

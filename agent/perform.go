@@ -95,9 +95,17 @@ func (r *runner) logsJob(c *container) func(context.Context) error {
 // createJob writes the files that the container sees in /etc and creates it.
 func (r *runner) createJob(c *container) func(context.Context) error {
 	spec, files, err := r.containerSpec(c)
-	id := c.ID
+	id, again := c.ID, r.adopted
 	return func(ctx context.Context) error {
 		if err != nil {
+			return err
+		}
+		if again { // an earlier agent may have left half of it
+			if err := r.node.cfg.Deps.Runtime.Remove(ctx, id); err != nil {
+				return err
+			}
+		}
+		if err := r.node.fill(ctx, spec.Image, spec.Mounts); err != nil {
 			return err
 		}
 		if err := files.write(); err != nil {
@@ -180,7 +188,9 @@ func (r *runner) containerSpec(c *container) (Container, etcFiles, error) {
 	if err != nil {
 		return Container{}, etcFiles{}, err
 	}
-	spec.LogMaxBytes = log.rotateBytes()
+	if spec.LogMaxBytes = log.Rotate; log.Driver == driverNone {
+		spec.LogPath = "/dev/null"
+	}
 	if c.Net != nil {
 		spec.NetNS = c.Net.NetNS
 	}

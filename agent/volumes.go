@@ -1,6 +1,7 @@
 package agent
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -14,8 +15,35 @@ import (
 	"berth/aws"
 )
 
-// copyUp asks the runtime to fill an empty volume with what the image has at its path.
+// copyUp marks mounts that begin with what the image has at their path. The runtime never sees it.
 const copyUp = "copyup"
+
+// filler copies what an image has at a path into an empty volume. Implemented by agent/oci.
+type filler interface {
+	CopyUp(ctx context.Context, image Image, at, dst string) error
+}
+
+// fill fills new volumes from the image and takes the marks off.
+func (n *node) fill(ctx context.Context, image Image, mounts []specs.Mount) error {
+	f, ok := n.cfg.Deps.Runtime.(filler)
+	for i, m := range mounts {
+		marked := slices.Index(m.Options, copyUp)
+		if marked < 0 {
+			continue
+		}
+		mounts[i].Options = slices.Delete(slices.Clone(m.Options), marked, marked+1)
+		if !ok {
+			continue
+		}
+		n.filling.Lock() // two containers of a task may have the same volume
+		err := f.CopyUp(ctx, image, m.Destination, m.Source)
+		n.filling.Unlock()
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
 
 // makeVolumes makes the directories of the task's volumes.
 func (c *Config) makeVolumes(taskArn string, volumes []ecs.Volume) error {
