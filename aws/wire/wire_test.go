@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -113,11 +114,29 @@ func (fakeLogs) StartLiveTail(context.Context, *apilogs.StartLiveTailRequest) (*
 	}}, nil
 }
 
+// syncBuffer is a log that may be read while it is written.
+type syncBuffer struct {
+	mu   sync.Mutex
+	text strings.Builder
+}
+
+func (b *syncBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *syncBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
+
 // world is a front door with fakes behind it, and the key to it.
 type world struct {
 	url  string
 	key  iam.AccessKey
-	log  *strings.Builder
+	log  *syncBuffer
 	ecs  *fakeECS
 	ec2  *fakeEC2
 	elb  *fakeELB
@@ -126,7 +145,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	w := &world{key: iam.NewAccessKey(account, time.Now()), log: &strings.Builder{}, ecs: &fakeECS{}, ec2: &fakeEC2{}, elb: &fakeELB{}}
+	w := &world{key: iam.NewAccessKey(account, time.Now()), log: &syncBuffer{}, ecs: &fakeECS{}, ec2: &fakeEC2{}, elb: &fakeELB{}}
 	log := slog.New(slog.NewTextHandler(w.log, nil))
 	verifier := &iam.Verifier{Keys: iam.Keys(w.key)}
 	door := wire.New(wire.Config{
