@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"berth/reconcile"
 	"berth/store"
 )
 
@@ -29,6 +30,11 @@ func (s *Service) InstanceReconciler() InstanceReconciler {
 
 // Name is ecs.instance.
 func (InstanceReconciler) Name() string { return "ecs.instance" }
+
+// Triggers: every change of an instance.
+func (InstanceReconciler) Triggers() []reconcile.Trigger {
+	return []reconcile.Trigger{reconcile.OnSelf(ContainerInstances)}
+}
 
 // Reconcile brings one instance up to date.
 func (i InstanceReconciler) Reconcile(ctx context.Context, key string) (again time.Duration, err error) {
