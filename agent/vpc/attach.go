@@ -236,7 +236,7 @@ func (n *Network) plugIn(nl *netlink.Handle, r *record) error {
 		PeerHardwareAddr: r.mac(), PeerMTU: uint32(n.cfg.MTU),
 	}
 	err = n.bridge.nl.LinkAdd(veth)
-	if errors.Is(err, unix.EEXIST) { // of a namespace that is being destroyed
+	if errors.Is(err, unix.EEXIST) { // of an earlier container whose namespace is still in use or being destroyed
 		if err := deleteLink(n.bridge, attrs.Name); err != nil {
 			return err
 		}
@@ -264,11 +264,11 @@ func (n *Network) plugIn(nl *netlink.Handle, r *record) error {
 			return fmt.Errorf("set route to %s: %w", gateway, err)
 		}
 	}
-	return nil
+	return n.joinBridge(nl, index, r)
 }
 
-// connect sets the bridge's end up and opens the way: own address first, then the ports from the inside out.
-func (n *Network) connect(r *record) error {
+// joinBridge gives the bridge's end of the container's link its route and returns when both ends pass packets.
+func (n *Network) joinBridge(nl *netlink.Handle, eth0 int, r *record) error {
 	link, err := n.bridge.nl.LinkByName(r.linkName(n.fabric.Pool))
 	if err != nil {
 		return fmt.Errorf("find link of %s: %w", r.Address, err)
@@ -282,6 +282,11 @@ func (n *Network) connect(r *record) error {
 	if err := n.bridge.nl.RouteReplace(route); err != nil {
 		return fmt.Errorf("set route to %s: %w", r.Address, err)
 	}
+	return errors.Join(waitUp(nl, eth0), waitUp(n.bridge.nl, link.Attrs().Index))
+}
+
+// connect opens the way: own address first, then the ports from the inside out.
+func (n *Network) connect(r *record) error {
 	if err := n.bridge.nft.add(bridgeTable, r.bridgeElements(n.fabric.Pool)); err != nil {
 		return err
 	}

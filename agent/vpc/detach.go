@@ -65,11 +65,10 @@ func (n *Network) detach(ctx context.Context, id string) error {
 	return nil
 }
 
+// disconnect takes the container's way away. Its link is not deleted here, which takes the kernel 20 to 40 ms: it goes with the
+// namespace, and nothing passes it any more.
 func (n *Network) disconnect(r *record) error {
 	if err := n.close(n.bridge, bridgeTable, r.bridgeElements(n.fabric.Pool)); err != nil {
-		return err
-	}
-	if err := deleteLink(n.bridge, r.linkName(n.fabric.Pool)); err != nil {
 		return err
 	}
 	if slices.ContainsFunc(r.Bindings, func(b agent.PortBinding) bool { return b.Protocol == "udp" }) {

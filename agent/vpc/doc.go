@@ -13,8 +13,8 @@
 // its own a container has nobody to deceive. An address that is not the container's own is dropped as it comes in.
 //
 // The container pool exists in the bridge namespace only. The main namespace knows the two link-local addresses of the
-// uplink and nothing else, so pools may overlap with networks of the machine and with those of other agents on it,
-// and no private address ever appears on a wire. A published port is translated twice: in the main namespace to the
+// uplink and nothing else, so agents on one machine may have the same pool, a network of the machine that overlaps with it loses
+// nothing but being reached from containers, and no address of the pool ever appears on a wire. A published port is translated twice: in the main namespace to the
 // uplink's far end under the same port, in the bridge namespace to the container. Both are nftables maps in the kernel:
 // they carry traffic, localhost included, whether or not any process of Berth lives. Package portproxy holds the ports and
 // carries IPv6.

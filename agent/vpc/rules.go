@@ -113,13 +113,16 @@ func hostRules(c Config, f fabric) []chain {
 	}
 }
 
-// hostSources gives traffic a source to which replies can find back: from localhost, from a container to a published
-// port by an address of the machine, and from a container to outside.
+// hostSources gives traffic a source to which replies can find back: from localhost, from a container (of any agent here) to a
+// published port by an address of the machine, and from a container to outside.
 func hostSources(c Config, f fabric) [][]match {
 	up := c.uplinkName()
 	rules := [][]match{
 		{oifIs(up), sourceIn(loopbackNet), sourceTo(f.Near)},
-		{iifIs(up), oifIs(up), sourceTo(f.Near)},
+		{oifIs(up), iifStarts(linkPrefix), sourceTo(f.Near)},
+		// The bridge namespace has its own idea of where these are.
+		{oifIs(up), sourceIn(linkLocalNet), sourceTo(f.Near)},
+		{oifIs(up), sourceIn(f.Pool), sourceTo(f.Near)},
 	}
 	if c.Egress {
 		rules = append(rules, []match{iifIs(up), oifNot(up), masquerade()})

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -36,7 +37,39 @@ func ensureUplink(c Config, f fabric, main, b *namespace) error {
 	if err := configureFar(f, b); err != nil {
 		return fmt.Errorf("uplink in the bridge namespace: %w", err)
 	}
-	return nil
+	return waitUplink(c, main, b)
+}
+
+func waitUplink(c Config, main, b *namespace) error {
+	near, err := main.nl.LinkByName(c.uplinkName())
+	if err != nil {
+		return fmt.Errorf("find uplink: %w", err)
+	}
+	far, err := b.nl.LinkByName(farUplink)
+	if err != nil {
+		return fmt.Errorf("find uplink: %w", err)
+	}
+	return errors.Join(waitUp(main.nl, near.Attrs().Index), waitUp(b.nl, far.Attrs().Index))
+}
+
+// upTimeout is above the second that the kernel may take to notice that both ends of a link are up.
+const upTimeout = 3 * time.Second
+
+// waitUp waits until a link passes packets. Until then the kernel drops them silently, and a lost first packet costs the
+// container's first connection a second. Newer kernels make it so when asked.
+func waitUp(nl *netlink.Handle, index int) error {
+	for started := time.Now(); ; time.Sleep(100 * time.Microsecond) {
+		link, err := nl.LinkByIndex(index)
+		if err != nil {
+			return fmt.Errorf("wait for link %d: %w", index, err)
+		}
+		if link.Attrs().OperState == netlink.OperUp {
+			return nil
+		}
+		if time.Since(started) > upTimeout {
+			return fmt.Errorf("link %s is %s after %s", link.Attrs().Name, link.Attrs().OperState, upTimeout)
+		}
+	}
 }
 
 func deleteLink(n *namespace, name string) error {

@@ -9,12 +9,14 @@ package netlab
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"net"
 	"net/netip"
 	"os"
 	"os/exec"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"golang.org/x/sys/unix"
@@ -134,7 +136,27 @@ func (m *Machine) plugIn() error {
 	if err != nil {
 		return err
 	}
-	return thread.In(m.lab.hub, func() error { return up(m.Name) })
+	if err := thread.In(m.lab.hub, func() error { return up(m.Name) }); err != nil {
+		return err
+	}
+	return m.waitUp()
+}
+
+// waitUp waits until both ends pass packets; the kernel may notice a second late that they are up.
+func (m *Machine) waitUp() error {
+	return errors.Join(
+		thread.In(m.fd, func() error { return waitUp("eth0") }),
+		thread.In(m.lab.hub, func() error { return waitUp(m.Name) }))
+}
+
+func waitUp(name string) error {
+	for started := time.Now(); time.Since(started) < 5*time.Second; time.Sleep(time.Millisecond) {
+		link, err := netlink.LinkByName(name)
+		if err != nil || link.Attrs().OperState == netlink.OperUp {
+			return err
+		}
+	}
+	return fmt.Errorf("%s does not come up", name)
 }
 
 // NetNS is a path of the machine's namespace for nsenter --net=PATH; it lives as long as the test process.
@@ -175,6 +197,9 @@ func (m *Machine) Partition(t testing.TB) {
 func (m *Machine) Heal(t testing.TB) {
 	t.Helper()
 	m.plug(t, netlink.LinkSetUp)
+	if err := m.waitUp(); err != nil {
+		t.Fatalf("plug %s in: %v", m.Name, err)
+	}
 }
 
 func (m *Machine) plug(t testing.TB, set func(netlink.Link) error) {
