@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"crypto/tls"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"

@@ -2,6 +2,7 @@ package agent
 
 import (
 	"errors"
+	"slices"
 	"time"
 )
 
@@ -121,9 +122,10 @@ func (t *task) exited(name string, s ContainerState, now time.Time) {
 	}
 }
 
-// adopt takes what the runtime has of the task's containers after a restart of the agent, where the runtime is
-// right and the journal may be old, torn or missing.
-func (t *task) adopt(states []ContainerState, now time.Time) {
+// adopt takes what the runtime has of the task's containers, and which of them have a network, after a restart of the
+// agent: the runtime is right, and the journal may be old, torn or missing. What was only prepared is prepared again,
+// because the machine may have been restarted too.
+func (t *task) adopt(states []ContainerState, networks []string, now time.Time) {
 	for _, s := range states {
 		c := t.container(s.Name)
 		if c == nil {
@@ -146,6 +148,20 @@ func (t *task) adopt(states []ContainerState, now time.Time) {
 		case c.Exit == nil:
 			c.end(ContainerState{}, now)
 			c.Reason = "ContainerRuntimeError: the container was gone when the agent started"
+		}
+	}
+	if t.Cause != nil {
+		return
+	}
+	if !t.anyAlive() {
+		t.Cgroup, t.Volumes = false, false
+	}
+	for _, c := range t.Containers {
+		if !c.Created {
+			c.Image = nil
+		}
+		if !c.running() && !slices.Contains(networks, c.ID) {
+			c.Net = nil
 		}
 	}
 }

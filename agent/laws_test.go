@@ -102,7 +102,7 @@ func restartAgent(rt *rapid.T, s *sim) {
 	before := s.t.Status
 	s.t = back
 	s.slow = map[string]bool{}
-	back.adopt(states, s.now)
+	back.adopt(states, nil, s.now)
 	s.settle()
 	if order(back.Status) < order(before) {
 		rt.Fatalf("status went back from %s to %s over a restart", before, back.Status)

@@ -86,6 +86,8 @@ func (f *follower) ended() bool {
 
 // rewind goes back to what is known to be stored.
 func (f *follower) rewind() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
 	f.join, f.read = newJoiner(f.begins), f.pos
 }
 

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"sync"
 	"time"
 
@@ -72,6 +73,7 @@ func (n *node) start(ctx context.Context) error {
 		found[s.TaskArn] = append(found[s.TaskArn], s)
 		if known[s.TaskArn] == nil {
 			t := newTask(proto.Task{Arn: s.TaskArn, DesiredStatus: statusRunning}, nil)
+			t.Cgroup, t.Volumes = true, true // taken away at its end
 			known[s.TaskArn] = t
 			tasks = append(tasks, t)
 			n.log.Warn("task is rebuilt from the runtime's state", "task", s.TaskArn)
@@ -87,10 +89,14 @@ func (n *node) start(ctx context.Context) error {
 		ids[s.ID] = true
 	}
 	n.logs.start(ctx, func(id string) bool { return ids[id] })
+	networks, err := n.sweepNetworks(ctx, ids)
+	if err != nil {
+		return err
+	}
 	now := time.Now()
 	for _, t := range tasks {
 		n.sweep(ctx, t, found[t.Want.Arn])
-		t.adopt(found[t.Want.Arn], now)
+		t.adopt(found[t.Want.Arn], networks, now)
 		r := n.add(t)
 		r.adopted = true
 		n.spawn(r)
@@ -108,6 +114,23 @@ func (n *node) sweep(ctx context.Context, t *task, states []ContainerState) {
 			n.log.Warn("container of a stopped task stays", "task", t.Want.Arn, "container", s.ID, "err", err)
 		}
 	}
+}
+
+// sweepNetworks detaches what belongs to no container any more and returns the rest.
+func (n *node) sweepNetworks(ctx context.Context, containers map[string]bool) ([]string, error) {
+	all, err := n.cfg.Deps.Network.List(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list networks: %w", err)
+	}
+	return slices.DeleteFunc(all, func(id string) bool {
+		if containers[id] {
+			return false
+		}
+		if err := n.cfg.Deps.Network.Detach(ctx, id); err != nil {
+			n.log.Warn("network of no container stays", "container", id, "err", err)
+		}
+		return true
+	}), nil
 }
 
 // add makes the task's runner known. The caller runs it.

@@ -194,19 +194,32 @@ func (r *runner) containerSpec(c *container) (Container, etcFiles, error) {
 	if c.Net != nil {
 		spec.NetNS = c.Net.NetNS
 	}
-	switch t.Definition.PidMode {
+	if err := r.shareNamespaces(&spec); err != nil {
+		return Container{}, etcFiles{}, err
+	}
+	return spec, files, os.MkdirAll(filepath.Dir(spec.LogPath), 0o700)
+}
+
+// shareNamespaces applies pidMode and ipcMode. Absent, and ipcMode none, mean namespaces of the container's own.
+func (r *runner) shareNamespaces(spec *Container) error {
+	switch r.t.Definition.PidMode {
 	case ecs.PidModeHost:
 		spec.PIDNS = "host"
 	case ecs.PidModeTask:
-		spec.PIDNS = t.Namespaces.PID
+		spec.PIDNS = r.t.Namespaces.PID
 	}
-	switch t.Definition.IpcMode {
+	switch r.t.Definition.IpcMode {
 	case ecs.IpcModeHost:
 		spec.IPCNS = "host"
 	case ecs.IpcModeTask:
-		spec.IPCNS = t.Namespaces.IPC
+		spec.IPCNS = r.t.Namespaces.IPC
+		memory, err := sharedMemoryMount(r.arn)
+		if err != nil {
+			return err
+		}
+		spec.Mounts = append(spec.Mounts, memory)
 	}
-	return spec, files, os.MkdirAll(filepath.Dir(spec.LogPath), 0o700)
+	return nil
 }
 
 // environment is what every container gets. The metadata and credentials variables come with their endpoints.

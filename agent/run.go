@@ -2,11 +2,13 @@ package agent
 
 import (
 	"context"
+	"errors"
+	"io/fs"
+	"log/slog"
+	"os"
 	"time"
 
 	"golang.org/x/sync/errgroup"
-
-	"berth/agent/proto"
 )
 
 // collectEvery is how often the disk is looked at.
@@ -60,7 +62,24 @@ func (n *node) collect(ctx context.Context) {
 	}
 }
 
-// welcomed notes what the server told at the start of a session.
-func (n *node) welcomed(w proto.Welcome) {
-	n.log.Debug("welcomed", "instance", w.ContainerInstanceArn)
+// CleanUp ends what tasks of the agent with this data directory left on the machine beside their containers and
+// networks: holders of namespaces and memory shared between containers. No agent may be running there.
+func CleanUp(dataDir string) error {
+	cfg := Config{DataDir: dataDir}
+	if _, err := os.Stat(cfg.tasksDir()); errors.Is(err, fs.ErrNotExist) {
+		return nil
+	}
+	j, err := openJournal(cfg.tasksDir(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		return err
+	}
+	tasks, err := j.load()
+	if err != nil {
+		return err
+	}
+	for _, t := range tasks {
+		t.Namespaces.release()
+		err = errors.Join(err, os.RemoveAll(sharedMemory(t.Want.Arn)))
+	}
+	return err
 }

@@ -109,7 +109,22 @@ func (c *Config) volume(taskArn string, v ecs.Volume) (string, error) {
 
 // dropVolumes removes what was made for the task alone.
 func (c *Config) dropVolumes(taskArn string) error {
-	return os.RemoveAll(c.taskVolumes(taskID(taskArn)))
+	return errors.Join(os.RemoveAll(c.taskVolumes(taskID(taskArn))), os.RemoveAll(sharedMemory(taskArn)))
+}
+
+// sharedMemory is the directory that containers with ipcMode "task" have in common as /dev/shm.
+func sharedMemory(taskArn string) string { return filepath.Join("/dev/shm", "berth-"+taskID(taskArn)) }
+
+// sharedMemoryMount makes that directory.
+func sharedMemoryMount(taskArn string) (specs.Mount, error) {
+	dir := sharedMemory(taskArn)
+	if err := os.Mkdir(dir, 0o700); err != nil && !errors.Is(err, fs.ErrExist) {
+		return specs.Mount{}, err
+	}
+	if err := os.Chmod(dir, 0o777|os.ModeSticky); err != nil {
+		return specs.Mount{}, err
+	}
+	return specs.Mount{Destination: "/dev/shm", Type: "bind", Source: dir, Options: []string{"bind", "rw", "nosuid", "nodev", "noexec"}}, nil
 }
 
 // mounts resolves the container's mount points, and those of the containers that it takes volumes from.
