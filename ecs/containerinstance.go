@@ -174,7 +174,7 @@ func (d InstanceDescription) attributes() map[string]string {
 }
 
 // placed is the instance as placement sees it. It shares maps with the record and with attributes.
-// Running is left out: see countTasksOn.
+// Running is left out: see CountTasks.
 func (c ContainerInstance) placed(attributes map[string]string, agentVersion string) placement.Instance {
 	return placement.Instance{
 		ID: c.ID, Status: c.Status.String(), Connected: c.Connected, External: c.External, Impaired: c.Impaired,
@@ -201,15 +201,28 @@ func joinPorts(a, b []uint16) []uint16 {
 	return slices.Compact(out)
 }
 
-// countTasksOn counts an instance's tasks as the API shows them: RUNNING, and not yet RUNNING.
-func countTasksOn(r store.Reader, instance string) (running, pending int) {
+// InstanceTasks are the tasks of one instance that are not STOPPED.
+type InstanceTasks struct {
+	Pending, Running, Stopping int // before, at and after lastStatus RUNNING
+}
+
+// CountTasks counts the tasks of the instance with the key.
+func CountTasks(r store.Reader, instance string) (n InstanceTasks) {
 	for t := range Tasks.By(r, byTaskActive, instance) {
 		switch {
-		case t.Last == StateRunning:
-			running++
 		case t.Last < StateRunning:
-			pending++
+			n.Pending++
+		case t.Last == StateRunning:
+			n.Running++
+		default:
+			n.Stopping++
 		}
 	}
-	return running, pending
+	return n
+}
+
+// ZoneOf is the availability zone of an instance.
+func ZoneOf(r store.Reader, c ContainerInstance) string {
+	d, _ := InstanceDescriptions.Get(r, c.Key())
+	return d.Attributes[placement.ZoneAttribute]
 }

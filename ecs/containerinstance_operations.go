@@ -108,7 +108,7 @@ func satisfies(r store.Reader, c ContainerInstance, filter *placement.Expression
 	d, _ := InstanceDescriptions.Get(r, c.Key())
 	on := c.placed(d.attributes(), d.AgentVersion)
 	if filter.CountsRunning() {
-		on.Running, _ = countTasksOn(r, c.Key())
+		on.Running = CountTasks(r, c.Key()).Running
 	}
 	return filter.Match(&on)
 }

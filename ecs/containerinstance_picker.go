@@ -232,7 +232,7 @@ func (pl *pool) sync(r store.Reader, key string, force bool) {
 // countRunning brings the numbers of running tasks up to date. They are not on the records, and seldom asked for.
 func (pl *pool) countRunning(r store.Reader, cluster string) {
 	for id, have := range pl.known {
-		running, _ := countTasksOn(r, cluster+"/"+id)
+		running := CountTasks(r, cluster+"/"+id).Running
 		if running == have.running {
 			continue
 		}

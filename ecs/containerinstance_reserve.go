@@ -26,7 +26,7 @@ func reserve(tx *store.Tx, instance string, t *placement.Task) (held Reservation
 	d, _ := InstanceDescriptions.Get(tx, instance)
 	on := c.placed(d.attributes(), d.AgentVersion)
 	if t.CountsRunning() {
-		on.Running, _ = countTasksOn(tx, instance)
+		on.Running = CountTasks(tx, instance).Running
 	}
 	if why, ok = placement.Check(t, &on); !ok {
 		return held, why, false

@@ -12,7 +12,7 @@ import (
 // instanceWire is a container instance as the API shows it.
 func instanceWire(r store.Reader, c ContainerInstance, include []api.ContainerInstanceField) *api.ContainerInstance {
 	d, _ := InstanceDescriptions.Get(r, c.Key())
-	running, pending := countTasksOn(r, c.Key())
+	tasks := CountTasks(r, c.Key())
 	out := &api.ContainerInstance{
 		ContainerInstanceArn: new(string(c.ARN())), Ec2InstanceId: new(c.EC2ID), Version: new(c.Version),
 		VersionInfo: &api.VersionInfo{
@@ -20,7 +20,7 @@ func instanceWire(r store.Reader, c ContainerInstance, include []api.ContainerIn
 		},
 		RegisteredResources: c.registered(), RemainingResources: c.remaining(),
 		Status: new(c.Status.String()), AgentConnected: new(c.Connected),
-		RunningTasksCount: new(int32(running)), PendingTasksCount: new(int32(pending)),
+		RunningTasksCount: new(int32(tasks.Running)), PendingTasksCount: new(int32(tasks.Pending)),
 		Attributes: d.wire(), RegisteredAt: c.Registered.wire(), Attachments: []api.Attachment{}, Tags: []api.Tag{},
 	}
 	if slices.Contains(include, api.ContainerInstanceFieldTags) {

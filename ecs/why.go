@@ -183,7 +183,7 @@ func machinesOf(r store.Reader, c Cluster) func(yield func(*placement.Instance) 
 		for i := range ContainerInstances.By(r, byInstanceStatus, instanceStatusKey(c.Key(), anyStatus)) {
 			d, _ := InstanceDescriptions.Get(r, i.Key())
 			on := i.placed(d.attributes(), d.AgentVersion)
-			on.Running, _ = countTasksOn(r, i.Key())
+			on.Running = CountTasks(r, i.Key()).Running
 			if !yield(&on) {
 				return
 			}
