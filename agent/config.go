@@ -3,7 +3,6 @@ package agent
 import (
 	"context"
 	"crypto/tls"
-	"crypto/tls"
 	"errors"
 	"fmt"
 	"log/slog"
