@@ -129,7 +129,6 @@ func (l *line) open(ctx context.Context) error {
 		l.welcome.Heartbeat = 10 * time.Second
 	}
 	l.node.outbox.seq.raise(l.welcome.AckedSeq)
-	l.node.welcomed(l.welcome)
 	if l.cfg.Welcomed != nil {
 		l.cfg.Welcomed(l.welcome, l.id.TLSConfig())
 	}
