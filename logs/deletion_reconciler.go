@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"berth/reconcile"
 	"berth/store"
 )
 
@@ -15,6 +16,8 @@ const deletionBatch = 200
 type deletions struct{ s *Service }
 
 func (d deletions) Name() string { return "logs.deletion" }
+
+func (deletions) Triggers() []reconcile.Trigger { return []reconcile.Trigger{reconcile.OnSelf(Deletions)} }
 
 // Reconcile takes the key of a Deleted record.
 func (d deletions) Reconcile(ctx context.Context, key string) (time.Duration, error) {

@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"berth/logs/events"
+	"berth/reconcile"
 )
 
 // How often a group with a retention is looked at, at least and at most.
@@ -18,6 +19,8 @@ const (
 type retention struct{ s *Service }
 
 func (r retention) Name() string { return "logs.retention" }
+
+func (retention) Triggers() []reconcile.Trigger { return []reconcile.Trigger{reconcile.OnSelf(Groups)} }
 
 // Reconcile takes the key of a group.
 func (r retention) Reconcile(ctx context.Context, key string) (time.Duration, error) {

@@ -10,6 +10,7 @@ import (
 	api "berth/api/logs"
 	"berth/aws"
 	"berth/logs/events"
+	"berth/reconcile"
 	"berth/store"
 )
 
@@ -38,6 +39,11 @@ func New(d Deps) *Service {
 
 // Tables are the tables of this service.
 func Tables() []store.AnyTable { return []store.AnyTable{Groups, Streams, Deletions} }
+
+// Reconcilers delete what was deleted and what is older than its group keeps it.
+func (s *Service) Reconcilers() []reconcile.Reconciler {
+	return []reconcile.Reconciler{retention{s}, deletions{s}}
+}
 
 // newID returns a random ID for a group or stream, never 0.
 func newID() uint64 {
