@@ -91,17 +91,29 @@ func program(t testing.TB, name string) string {
 
 func newLab(t testing.TB) *lab {
 	t.Helper()
-	if os.Geteuid() != 0 {
-		t.Skip("containers need root")
-	}
+	needRoot(t)
 	dir, err := os.MkdirTemp("", "boci")
 	if err != nil {
 		t.Fatal(err)
 	}
+	t.Cleanup(func() { _ = os.RemoveAll(dir) })
+	return newLabAt(t, dir)
+}
+
+func needRoot(t testing.TB) {
+	t.Helper()
+	if os.Geteuid() != 0 {
+		t.Skip("containers need root")
+	}
+}
+
+// newLabAt has its files below dir.
+func newLabAt(t testing.TB, dir string) *lab {
+	t.Helper()
 	run := strings.ToLower(rand.Text()[:8])
 	l := &lab{t: t, dir: dir, task: "berth-test/" + run + "/task", cfg: oci.Config{
 		Dir: filepath.Join(dir, "oci"), Conmon: program(t, "conmon"), Runtimes: map[string]string{"runc": program(t, "runc")},
-		CgroupRoot: "berth-test/" + run, Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
+		CgroupRoot: "berth-test/" + run, Limits: oci.Limits{Tries: 2}, Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}}
 	if p, err := exec.LookPath("tini-static"); err == nil {
 		l.cfg.Init = p
@@ -151,8 +163,13 @@ func (l *lab) clean() {
 	if err := l.Close(); err != nil {
 		l.t.Errorf("close: %v", err)
 	}
-	if err := os.RemoveAll(l.dir); err != nil {
-		l.t.Errorf("clean up: %v", err)
+	if left := mountsBelow(l.t, l.cfg.Dir); left != "" {
+		l.t.Errorf("mounts are left: %s", left)
+	}
+	for _, c := range []string{"pids", "memory", "cpu", "freezer", "systemd", "unified", ""} {
+		if _, err := os.Stat(filepath.Join("/sys/fs/cgroup", c, l.cfg.CgroupRoot)); err == nil {
+			l.t.Errorf("cgroup %s is left", c)
+		}
 	}
 }
 
@@ -279,3 +296,17 @@ func contains(list any, want any) bool {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
+
+func mountsBelow(t testing.TB, dir string) string {
+	raw, err := os.ReadFile("/proc/self/mounts")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var out strings.Builder
+	for line := range strings.Lines(string(raw)) {
+		if strings.Contains(line, " "+dir+"/") {
+			out.WriteString(line)
+		}
+	}
+	return out.String()
+}

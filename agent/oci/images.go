@@ -200,7 +200,12 @@ func (im *Images) Pull(ctx context.Context, ref string, opts agent.PullOptions) 
 	if found && (pinned || behavior == "once" || behavior == "prefer-cached") {
 		return local, im.touch(local.ID)
 	}
-	img, err := im.pullShared(ctx, named, opts)
+	tries := im.cfg.Limits.Tries
+	if found && behavior == "default" {
+		// There is something to fall back to: a registry that is away must not hold up the task for long.
+		tries = min(tries, 2)
+	}
+	img, err := im.pullShared(ctx, named, opts, tries)
 	switch {
 	case err == nil:
 		return img, im.touch(img.ID)
@@ -212,10 +217,10 @@ func (im *Images) Pull(ctx context.Context, ref string, opts agent.PullOptions) 
 }
 
 // pull fetches the image once, with tries.
-func (im *Images) pull(ctx context.Context, named reference.Named, opts agent.PullOptions) (agent.Image, error) {
+func (im *Images) pull(ctx context.Context, named reference.Named, opts agent.PullOptions, tries int) (agent.Image, error) {
 	ctx, cancel := context.WithTimeoutCause(ctx, im.cfg.Limits.Pull, errors.New("pull took longer than "+im.cfg.Limits.Pull.String()))
 	defer cancel()
-	src, err := im.resolve(ctx, named, opts)
+	src, err := im.resolve(ctx, named, opts, tries)
 	if err != nil {
 		return agent.Image{}, err
 	}
@@ -230,7 +235,7 @@ func (im *Images) pull(ctx context.Context, named reference.Named, opts agent.Pu
 		if c := context.Cause(ctx); c != nil {
 			err = fmt.Errorf("%w (%w)", c, err)
 		}
-		if try >= im.cfg.Limits.Tries || permanent(err) || ctx.Err() != nil || !wait(ctx, try) {
+		if try >= tries || permanent(err) || ctx.Err() != nil || !wait(ctx, try) {
 			return agent.Image{}, copyError(named.String(), try, err)
 		}
 	}
@@ -250,7 +255,7 @@ func wait(ctx context.Context, try int) bool {
 }
 
 // resolve asks the registry for the manifest.
-func (im *Images) resolve(ctx context.Context, named reference.Named, opts agent.PullOptions) (*registryImage, error) {
+func (im *Images) resolve(ctx context.Context, named reference.Named, opts agent.PullOptions, tries int) (*registryImage, error) {
 	host := reference.Domain(named)
 	var o []name.Option
 	im.mu.Lock()
@@ -283,7 +288,7 @@ func (im *Images) resolve(ctx context.Context, named reference.Named, opts agent
 		if c := context.Cause(ctx); c != nil {
 			return nil, pullError(c.Error(), c)
 		}
-		if try >= im.cfg.Limits.Tries || permanent(err) || !wait(ctx, try) {
+		if try >= tries || permanent(err) || !wait(ctx, try) {
 			return nil, resolveError(named.String(), try, err)
 		}
 	}

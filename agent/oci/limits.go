@@ -159,8 +159,14 @@ func (g *guard) count(compressed io.Reader) error {
 	if _, err := io.Copy(io.Discard, counted); err != nil {
 		return err
 	}
-	_, err = io.Copy(io.Discard, rest)
-	return err
+	if _, err := io.Copy(io.Discard, rest); err != nil {
+		return err
+	}
+	// It is unpacked next. Ending here keeps the last bytes for the store's own books.
+	if full(g.dir, counted.seen+g.limits.FreeBytes) {
+		return fmt.Errorf("unpack layer of %d bytes: %w", counted.seen, syscall.ENOSPC)
+	}
+	return nil
 }
 
 func (g *guard) tooLarge() error {

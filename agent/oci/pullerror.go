@@ -65,8 +65,7 @@ func copyError(ref string, tries int, err error) error {
 	switch {
 	case errors.As(err, &platform):
 		return pullError(platform.Error(), err)
-	case errors.Is(err, syscall.ENOSPC) || strings.Contains(err.Error(), syscall.ENOSPC.Error()):
-		// The layer is unpacked by a child process, from which only text comes back.
+	case noSpace(err):
 		return pullError("failed to register layer: no space left on device", err)
 	case errors.Is(err, context.Canceled):
 		return pullError("context canceled", err)
@@ -85,7 +84,12 @@ func permanent(err error) bool {
 		return te.StatusCode >= 400 && te.StatusCode < 500 && te.StatusCode != http.StatusTooManyRequests && te.StatusCode != http.StatusRequestTimeout
 	}
 	return errors.As(err, new(errPlatform)) || errors.Is(err, errPlainHTTP) || errors.Is(err, errTooLarge) ||
-		errors.Is(err, context.Canceled) || errors.Is(err, syscall.ENOSPC)
+		errors.Is(err, context.Canceled) || noSpace(err)
+}
+
+// noSpace says whether the disk was full. The layer is unpacked by a child process, from which only text comes back.
+func noSpace(err error) bool {
+	return errors.Is(err, syscall.ENOSPC) || strings.Contains(err.Error(), syscall.ENOSPC.Error())
 }
 
 // clip shortens s to n bytes; the texts of registries and runtimes are input.

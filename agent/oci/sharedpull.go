@@ -50,7 +50,7 @@ func (p *sharedPull) join(f func(done, total int64)) {
 }
 
 // pullShared pulls, or waits for a pull of the same image with the same login that is under way.
-func (im *Images) pullShared(ctx context.Context, named reference.Named, opts agent.PullOptions) (agent.Image, error) {
+func (im *Images) pullShared(ctx context.Context, named reference.Named, opts agent.PullOptions, tries int) (agent.Image, error) {
 	key := fmt.Sprintf("%s %x", named, sha256.Sum256([]byte(opts.Username+"\x00"+opts.Password)))
 	im.mu.Lock()
 	p := im.pulls[key]
@@ -61,7 +61,7 @@ func (im *Images) pullShared(ctx context.Context, named reference.Named, opts ag
 		go func() {
 			o := opts
 			o.Progress = p.report
-			p.img, p.err = im.pull(pctx, named, o)
+			p.img, p.err = im.pull(pctx, named, o, tries)
 			im.mu.Lock()
 			if im.pulls[key] == p {
 				delete(im.pulls, key)
