@@ -289,3 +289,24 @@ func TestConcurrentPicksFillTheClusterExactly(t *testing.T) {
 		}
 	}
 }
+
+// The index knows nothing of what the transaction itself wrote before, nor of commits that are not durable yet.
+func TestPickSeesWhatItsTransactionSees(t *testing.T) {
+	w := newInstanceWorld(t)
+	a := w.connect(t, "a", hello(1024, 1024))
+	task := placement.Task{Group: "g", Needs: placement.Resources{CPU: 1024}}
+	k := w.placing.picker(a.ClusterKey(), 1)
+	err := w.store.Update(w.ctx, func(tx *store.Tx) error {
+		if _, why, ok := reserve(tx, a.Key(), &task); !ok {
+			t.Error(why.Detail())
+		}
+		if p := k.pick(tx, []placement.Task{task}, nil); p[0].Instance != "" || p[0].Refusals[0].Reason != placement.ReasonCPU {
+			t.Errorf("got %+v", p[0])
+		}
+		return nil
+	})
+	k.end(err == nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+}

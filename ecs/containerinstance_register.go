@@ -9,6 +9,7 @@ import (
 
 	api "berth/api/ecs"
 	"berth/aws"
+	"berth/ecs/placement"
 	"berth/store"
 )
 
@@ -28,7 +29,7 @@ const (
 
 // Attributes that the control plane adds.
 const (
-	attributeZone         = "ecs.availability-zone"
+	attributeZone         = placement.ZoneAttribute
 	attributeImage        = "ecs.ami-id"
 	attributeInstanceType = "ecs.instance-type"
 	attributeOSType       = "ecs.os-type"

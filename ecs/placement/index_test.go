@@ -257,3 +257,23 @@ func even(t *rapid.T, counts []int) {
 		t.Fatalf("uneven: %v", counts)
 	}
 }
+
+func TestSpreadCountsTasksWhereTheirInstanceIsNow(t *testing.T) {
+	x, rnd := NewIndex(), rand.New(rand.NewPCG(6, 6))
+	in := func(id, zone string) Instance {
+		return Instance{ID: id, Status: StatusActive, Connected: true, Attributes: map[string]string{"zone": zone}, Groups: map[string]int{}}
+	}
+	x.Upsert(in("1", "a"))
+	x.Upsert(in("2", "b"))
+	strategy := []Strategy{{TypeSpread, "attribute:zone"}}
+	tasks := []Task{{Group: "g"}}
+	first := x.Place(tasks, strategy, rnd).Chosen[0]
+	moved, empty := in(first, "c"), in("3", map[string]string{"1": "a", "2": "b"}[first])
+	moved.Groups["g"] = 5
+	x.Upsert(moved)
+	x.Upsert(empty)
+	got := x.Place(slices.Repeat(tasks, 8), strategy, rnd).Chosen
+	if slices.Contains(got, first) {
+		t.Errorf("%s has 5 tasks in zone c, and yet %v", first, got)
+	}
+}

@@ -54,6 +54,7 @@ type view struct {
 
 	unused []*node
 	front  [2][]*node // scratch
+	path   []byte     // scratch
 }
 
 // entry is what a view knows of one instance.
@@ -115,23 +116,27 @@ func (v *view) count(e *entry, tasks int32) {
 // spotOf finds the instance's group in the last level that spreads over an attribute, nil without one.
 func (v *view) spotOf(on *Instance) *spot {
 	var s *spot
-	var path []byte
+	path := v.path[:0]
 	for _, l := range v.levels {
 		if l.kind != byAttribute {
 			continue
 		}
 		value, ok := on.Attributes[l.attr]
-		if value = "+" + value; !ok {
-			value = "-"
+		if ok {
+			path = appendText(append(path, '+'), value)
+		} else {
+			path = append(path, '-')
 		}
-		path = appendText(path, value)
 		next := v.spots[string(path)]
 		if next == nil {
-			next = &spot{above: s, value: value}
+			if next = (&spot{above: s, value: "-"}); ok {
+				next.value = "+" + value
+			}
 			v.spots[string(path)] = next
 		}
 		s = next
 	}
+	v.path = path
 	return s
 }
 
