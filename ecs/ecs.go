@@ -6,6 +6,7 @@ import (
 
 	api "berth/api/ecs"
 	"berth/aws"
+	"berth/reconcile"
 	"berth/store"
 )
 
@@ -66,5 +67,16 @@ func Tables() []store.AnyTable {
 	return []store.AnyTable{
 		Clusters, Families, TaskDefinitions, Tasks, RunTokens, Tombstones, AccountSettings,
 		ContainerInstances, InstanceDescriptions,
+	}
+}
+
+// Reconcilers are all reconcilers of the service.
+func (s *Service) Reconcilers() []reconcile.Reconciler {
+	return []reconcile.Reconciler{
+		TaskReconciler{store: s.store, now: s.now, retention: s.config.stoppedTaskRetention()},
+		LostTaskReconciler{store: s.store, now: s.now},
+		s.InstanceReconciler(),
+		TaskDefinitionReconciler{store: s.store},
+		s.expireClusters(), s.expireRunTokens(), s.expireTombstones(),
 	}
 }

@@ -3,6 +3,7 @@ package ecs
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"testing"
 	"time"
 
@@ -159,4 +160,13 @@ func TestTaskGoesFromRunTaskToStopped(t *testing.T) {
 	if tasks, _ := AssignmentFor(w.store.Read(), m.Key()); len(tasks) != 0 {
 		t.Errorf("assignment after the end: %v", tasks)
 	}
+}
+
+func asError(t *testing.T, err error) *aws.Error {
+	t.Helper()
+	e, ok := errors.AsType[*aws.Error](err)
+	if !ok {
+		t.Fatalf("got %v, want an *aws.Error", err)
+	}
+	return e
 }

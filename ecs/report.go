@@ -163,6 +163,9 @@ func (a *reportOn) latest(field *Millis, t time.Time) {
 // maxReason bounds what a machine can make the store keep as a reason.
 const maxReason = 1024
 
+// ownID stands for the task's ID inside the runtime IDs of its containers.
+const ownID = "~"
+
 func (a *reportOn) containers() {
 	a.t.Containers = slices.Clone(a.t.Containers)
 	for _, st := range a.st.Containers {
@@ -175,6 +178,7 @@ func (a *reportOn) containers() {
 		if h := api.HealthStatus(st.HealthStatus); h != "" && h != c.Health && slices.Contains(h.Values(), string(h)) {
 			c.Health, a.quiet = h, true
 		}
+		st.RuntimeID = strings.Replace(st.RuntimeID, a.t.ID, ownID, 1)
 		if c.merge(st, state) {
 			a.event = true
 		}

@@ -64,8 +64,8 @@ type Task struct {
 // TaskContainer is one container of a task.
 type TaskContainer struct {
 	Name      string           `json:"n"`
-	State     TaskState        `json:"s"` // StatePending, StateRunning, StateStopped
-	RuntimeID string           `json:"id,omitzero"`
+	State     TaskState        `json:"s"`           // StatePending, StateRunning, StateStopped
+	RuntimeID string           `json:"id,omitzero"` // with the task's ID written as ownID
 	Digest    Digest           `json:"d,omitzero"`
 	ExitCode  *int32           `json:"x,omitzero"`
 	Reason    string           `json:"w,omitzero"`
@@ -95,6 +95,8 @@ const (
 	byTaskActive     = "active"     // container instance key; tasks that are not STOPPED
 	byTaskStage      = "stage"      // cluster, launch type, running or pending
 	byTaskDefinition = "definition" // task definition key
+	// byTaskDefinitionActive is byTaskDefinition for tasks that are not STOPPED.
+	byTaskDefinitionActive = "definitionactive"
 )
 
 // Tasks has every task that can be described. IDs begin with the time of creation, so within a cluster both the
@@ -108,6 +110,7 @@ var Tasks = store.NewTable("ecs/task", Task.Key,
 	store.Index(byTaskActive, func(t Task) []string { return one(t.Active() && t.Instance != "", t.InstanceKey()) }),
 	store.Index(byTaskStage, func(t Task) []string { return one(t.Active(), stageKey(t.ClusterKey(), t.Launch, t.Last)) }),
 	store.Index(byTaskDefinition, func(t Task) []string { return []string{t.DefinitionKey()} }),
+	store.Index(byTaskDefinitionActive, func(t Task) []string { return one(t.Active(), t.DefinitionKey()) }),
 )
 
 func one(when bool, value string) []string {

@@ -2,6 +2,7 @@ package ecs
 
 import (
 	"context"
+	"strings"
 
 	api "berth/api/ecs"
 	"berth/aws"
@@ -192,7 +193,7 @@ func containerWire(t Task, c *TaskContainer, merged *api.TaskDefinition) api.Con
 		out.HealthStatus = api.HealthStatusUnknown
 	}
 	if c.RuntimeID != "" {
-		out.RuntimeId = new(c.RuntimeID)
+		out.RuntimeId = new(strings.Replace(c.RuntimeID, ownID, t.ID, 1))
 	}
 	if c.Digest != "" {
 		out.ImageDigest = new(string(c.Digest))

@@ -4,18 +4,12 @@ import (
 	"context"
 	"time"
 
-	api "berth/api/ecs"
+	"berth/reconcile"
 	"berth/store"
 )
 
-// reasonDeregistered is the stoppedReason of tasks whose container instance is gone.
-const reasonDeregistered = "Task is being stopped because the container instance was deregistered"
-
-// tombstoneLife is how long it is remembered that a purged task must not run: longer than any machine stays away.
-const tombstoneLife = 365 * 24 * time.Hour
-
-// TaskReconciler does for tasks what no handler and no report does: it ends those whose container instance is gone,
-// gives back what a stopped task still holds, and removes stopped tasks when their time is over. Keys are task keys.
+// TaskReconciler gives back what a stopped task still holds and removes stopped tasks when their time is over. Keys are
+// keys of stopped tasks.
 type TaskReconciler struct {
 	store     *store.Store
 	now       func() time.Time
@@ -25,63 +19,36 @@ type TaskReconciler struct {
 // Name is ecs.task.
 func (TaskReconciler) Name() string { return "ecs.task" }
 
-// Reconcile brings one task up to date.
+// Triggers wakes stopped tasks.
+func (TaskReconciler) Triggers() []reconcile.Trigger {
+	return []reconcile.Trigger{reconcile.On(Tasks, func(t Task) []string { return one(!t.Active(), t.Key()) })}
+}
+
+// Reconcile brings one stopped task up to date.
 func (t TaskReconciler) Reconcile(ctx context.Context, key string) (again time.Duration, err error) {
 	now := t.now()
 	task, ok := Tasks.Get(t.store.Read(), key)
-	if !ok || !t.due(t.store.Read(), task, now) {
-		return t.wait(task, ok, now), nil
+	if !ok || task.Active() {
+		return 0, nil
+	}
+	left := task.Stopped.Time().Add(t.retention).Sub(now)
+	if task.Reserved == nil && left > 0 {
+		return left, nil
 	}
 	err = t.store.Update(ctx, func(tx *store.Tx) error {
-		task, ok = Tasks.Get(tx, key)
+		task, ok := Tasks.Get(tx, key)
 		if !ok {
 			return nil
 		}
-		switch {
-		case task.Active() && instanceGone(tx, task):
-			task.want(api.TaskStopCodeUserInitiated, reasonDeregistered, MillisOf(now))
-			task.finish(tx, MillisOf(now))
+		task.release(tx)
+		if left > 0 {
 			Tasks.Put(tx, task)
-		case !task.Active() && task.Reserved != nil:
-			task.release(tx)
-			Tasks.Put(tx, task)
-		case t.expired(task, now):
-			purge(tx, task, MillisOf(now))
-			ok = false
+			return nil
 		}
+		purge(tx, task, MillisOf(now))
 		return nil
 	})
-	if err != nil {
-		return 0, err
-	}
-	return t.wait(task, ok, now), nil
-}
-
-// due says whether there is anything to do for the task now.
-func (t TaskReconciler) due(r store.Reader, task Task, now time.Time) bool {
-	if task.Active() {
-		return instanceGone(r, task)
-	}
-	return task.Reserved != nil || t.expired(task, now)
-}
-
-func (t TaskReconciler) expired(task Task, now time.Time) bool {
-	return !task.Active() && !now.Before(task.Stopped.Time().Add(t.retention))
-}
-
-// wait is the time until a stopped task's time is over; zero means that a change will wake the key.
-func (t TaskReconciler) wait(task Task, ok bool, now time.Time) time.Duration {
-	if !ok || task.Active() {
-		return 0
-	}
-	return max(task.Stopped.Time().Add(t.retention).Sub(now), time.Millisecond)
-}
-
-// instanceGone says that the task is bound to an instance that is positively known to be INACTIVE. A record that is
-// missing is no proof: it ends nothing (I-08).
-func instanceGone(r store.Reader, t Task) bool {
-	c, ok := ContainerInstances.Get(r, t.InstanceKey())
-	return ok && c.Status == InstanceInactive
+	return max(left, 0), err
 }
 
 // purge removes a stopped task. If its machine never said that it had stopped, a tombstone stays.
@@ -90,4 +57,36 @@ func purge(tx *store.Tx, t Task, now Millis) {
 	if t.Orphan {
 		Tombstones.Put(tx, Tombstone{Task: t.Key(), Code: t.StopCode, Reason: t.StopReason, Created: t.Created, Purged: now})
 	}
+}
+
+// LostTaskReconciler ends tasks whose container instance is INACTIVE. Deregistering ends them in its own transaction;
+// this is for whatever came to be otherwise. An instance whose record is missing ends nothing (I-08). Keys are keys of
+// INACTIVE instances.
+type LostTaskReconciler struct {
+	store *store.Store
+	now   func() time.Time
+}
+
+// Name is ecs.losttask.
+func (LostTaskReconciler) Name() string { return "ecs.losttask" }
+
+// Triggers wakes instances that became INACTIVE.
+func (LostTaskReconciler) Triggers() []reconcile.Trigger {
+	return []reconcile.Trigger{reconcile.On(ContainerInstances, func(c ContainerInstance) []string {
+		return one(c.Status == InstanceInactive, c.Key())
+	})}
+}
+
+// Reconcile ends the tasks of one instance.
+func (l LostTaskReconciler) Reconcile(ctx context.Context, key string) (time.Duration, error) {
+	if Tasks.CountBy(l.store.Read(), byTaskActive, key) == 0 {
+		return 0, nil
+	}
+	now := MillisOf(l.now())
+	return 0, l.store.Update(ctx, func(tx *store.Tx) error {
+		if c, ok := ContainerInstances.Get(tx, key); ok && c.Status == InstanceInactive {
+			orphanTasks(tx, key, now)
+		}
+		return nil
+	})
 }
