@@ -465,6 +465,22 @@ func TestBodyIsNotReadBeforeTheCheapChecks(t *testing.T) {
 	}
 }
 
+// What an outsider could time is the same for a key that exists and one that does not: the body is read and hashed, the
+// signature is computed, and only then the answers part.
+func TestUnknownKeyTakesTheSamePath(t *testing.T) {
+	for _, key := range []AccessKey{{ID: testKey.ID, Secret: "another"}, {ID: "AKIANOBODY", Secret: "another"}} {
+		r, read := request{key: key, body: "x"}.signed(t), false
+		v := Verifier{Keys: Keys(testKey)}
+		_, _, err := v.Authenticate(r, &jsonAPI, func() ([]byte, error) {
+			read = true
+			return io.ReadAll(r.Body)
+		})
+		if err == nil || !read {
+			t.Errorf("%s: %v, body read: %v", key.ID, err, read)
+		}
+	}
+}
+
 type brokenKeys struct{}
 
 func (brokenKeys) AccessKey(context.Context, string) (AccessKey, bool, error) {

@@ -7,6 +7,7 @@ import (
 	"io"
 	"net/http"
 	"strings"
+	"time"
 
 	"berth/aws"
 )
@@ -16,6 +17,8 @@ func (f *frontDoor) readBody(c *call) ([]byte, error) {
 	if c.r.ContentLength > f.BodyLimit {
 		return nil, tooLarge(f.BodyLimit)
 	}
+	// From here on net/http watches whether the client leaves; a deadline would look as if it had.
+	defer func() { _ = http.NewResponseController(c.w).SetReadDeadline(time.Time{}) }()
 	if c.r.ContentLength == 0 {
 		return nil, nil
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/xml"
 	"errors"
 	"io"
+	"net"
+	"net/http"
 	"net/url"
 	"strings"
 	"testing"
@@ -93,6 +95,62 @@ func TestXMLForms(t *testing.T) {
 				t.Error(diff)
 			}
 		})
+	}
+}
+
+// address is a connection from somewhere.
+type address struct {
+	net.Conn
+	from   string
+	closed bool
+}
+
+func (a *address) RemoteAddr() net.Addr {
+	at, _ := net.ResolveTCPAddr("tcp", a.from)
+	return at
+}
+
+func (a *address) Close() error {
+	a.closed = true
+	return nil
+}
+
+func TestOneAddressMayNotHoldManySilentConnections(t *testing.T) {
+	srv := NewServer(http.NotFoundHandler(), nil)
+	open := func(from string) *address {
+		a := &address{from: from}
+		srv.ConnState(a, http.StateNew)
+		return a
+	}
+	var first *address
+	for i := range maxSilent {
+		a := open("192.0.2.1:1000")
+		if i == 0 {
+			first = a
+		}
+		if a.closed {
+			t.Fatalf("connection %d was refused", i)
+		}
+	}
+	if !open("192.0.2.1:1000").closed {
+		t.Error("one too many was taken")
+	}
+	if open("192.0.2.2:1000").closed {
+		t.Error("another address was refused")
+	}
+	for range 2 * maxSilent {
+		if open("127.0.0.1:1000").closed || open("[::1]:1000").closed {
+			t.Fatal("loopback was refused")
+		}
+	}
+	srv.ConnState(first, http.StateActive)
+	if !open("192.0.2.1:1000").closed {
+		t.Error("a request that has only begun freed a place")
+	}
+	srv.ConnState(first, http.StateIdle)
+	srv.ConnState(first, http.StateClosed)
+	if open("192.0.2.1:1000").closed || !open("192.0.2.1:1000").closed {
+		t.Error("a finished request must free one place")
 	}
 }
 

@@ -36,7 +36,8 @@ func (f *frontDoor) stream(c *call, op *aws.Operation, out any) error {
 	if err := write(frame("event", "initial-response", initial)); err != nil {
 		return err
 	}
-	ctx := aws.WithRequestID(aws.WithCaller(c.r.Context(), c.caller), c.id)
+	ctx, cancel := untilEnding(aws.WithRequestID(aws.WithCaller(c.r.Context(), c.caller), c.id))
+	defer cancel()
 	err = events(ctx, func(event string, payload any) error {
 		data, err := marshal(payload)
 		if err != nil {

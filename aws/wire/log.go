@@ -1,6 +1,8 @@
 package wire
 
 import (
+	"bufio"
+	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -33,8 +35,24 @@ func (w *recorder) Write(p []byte) (int, error) {
 // Unwrap is how http.ResponseController finds the methods below.
 func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
 
-// Flush is for handlers that look for http.Flusher themselves.
+// Flush is for handlers that look for http.Flusher themselves, as Hijack and ReadFrom are.
 func (w *recorder) Flush() { _ = http.NewResponseController(w.ResponseWriter).Flush() }
+
+// Hijack hands the connection over, for websockets.
+func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	w.status = http.StatusSwitchingProtocols
+	return http.NewResponseController(w.ResponseWriter).Hijack()
+}
+
+// ReadFrom keeps large downloads from being copied through a buffer.
+func (w *recorder) ReadFrom(r io.Reader) (int64, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := io.Copy(w.ResponseWriter, r)
+	w.out += n
+	return n, err
+}
 
 // logRequest writes one line: no body, no query, no header, so no secret.
 func (f *frontDoor) logRequest(c *call) {

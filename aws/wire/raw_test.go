@@ -11,6 +11,9 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"runtime"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -18,7 +21,12 @@ import (
 	sdk "github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 
+	apiecs "berth/api/ecs"
+	apilogs "berth/api/logs"
+	apists "berth/api/sts"
 	"berth/aws/wire"
+	"berth/iam"
+	stsservice "berth/sts"
 )
 
 // raw sends a request that no SDK would make, signed unless service is "".
@@ -183,6 +191,37 @@ func TestRequestLogHasNoSecrets(t *testing.T) {
 	}
 }
 
+func TestBadRequestsLeaveNothingBehind(t *testing.T) {
+	key := iam.NewAccessKey(account, time.Now())
+	verifier := &iam.Verifier{Keys: iam.Keys(key)}
+	door := wire.New(wire.Config{Services: []wire.Service{{API: &apiecs.API, Handler: &fakeECS{}}, {API: &apists.API, Handler: stsservice.New()}}, Authenticate: verifier.Authenticate})
+	send := func(i int) {
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat("{", i%4096)))
+		r.Header.Set("X-Amz-Target", "AmazonEC2ContainerServiceV20141113.Op"+strconv.Itoa(i))
+		r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=K"+strconv.Itoa(i)+"/x/y/ecs/aws4_request, SignedHeaders=host, Signature=0")
+		r.Header.Set("X-Amz-Date", time.Now().UTC().Format("20060102T150405Z"))
+		w := httptest.NewRecorder()
+		door.ServeHTTP(w, r)
+		if w.Code < 400 || w.Code >= 500 {
+			t.Fatalf("request %d: status %d", i, w.Code)
+		}
+	}
+	heap := func() uint64 {
+		var m runtime.MemStats
+		runtime.GC()
+		runtime.ReadMemStats(&m)
+		return m.HeapAlloc
+	}
+	send(0)
+	before, goroutines := heap(), runtime.NumGoroutine()
+	for i := range 10000 {
+		send(i)
+	}
+	if grown := int64(heap()) - int64(before); grown > 1<<20 || runtime.NumGoroutine() > goroutines {
+		t.Errorf("10,000 bad requests left %d bytes and %d goroutines", grown, runtime.NumGoroutine()-goroutines)
+	}
+}
+
 func TestServeEndsGracefully(t *testing.T) {
 	started, release := make(chan struct{}), make(chan struct{})
 	h := http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
@@ -222,4 +261,53 @@ func TestSilentClientsAreCutOff(t *testing.T) {
 	if srv.ReadHeaderTimeout <= 0 || srv.ReadHeaderTimeout > 10*time.Second || srv.IdleTimeout <= 0 || srv.MaxHeaderBytes > 64<<10 {
 		t.Errorf("limits: %v %v %d", srv.ReadHeaderTimeout, srv.IdleTimeout, srv.MaxHeaderBytes)
 	}
+}
+
+func TestEventStreamsEndWithTheServer(t *testing.T) {
+	started := make(chan struct{})
+	door := wire.New(wire.Config{
+		Services:     []wire.Service{{API: &apilogs.API, Handler: endless{started: started}}},
+		Authenticate: iam.DevAuthenticator,
+	})
+	ln, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	served := make(chan error, 1)
+	go func() { served <- wire.Serve(ctx, wire.NewServer(door, nil), ln, time.Minute) }()
+	r, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://"+ln.Addr().String(), strings.NewReader(`{"logGroupIdentifiers":["g"]}`))
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.Header.Set("X-Amz-Target", "Logs_20140328.StartLiveTail")
+	r.Header.Set("X-Amz-Date", "20260101T000000Z")
+	r.Header.Set("Authorization", "AWS4-HMAC-SHA256 Credential=test/20260101/us-east-1/logs/aws4_request, SignedHeaders=host, Signature=0")
+	resp, err := http.DefaultClient.Do(r)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer resp.Body.Close()
+	<-started
+	cancel()
+	if all, err := io.ReadAll(resp.Body); err != nil || !bytes.Contains(all, []byte("initial-response")) {
+		t.Errorf("stream: %q, %v", all, err)
+	}
+	if err := <-served; err != nil {
+		t.Errorf("Serve: %v", err)
+	}
+}
+
+// endless is a live tail without events.
+type endless struct {
+	apilogs.Unimplemented
+	started chan struct{}
+}
+
+func (e endless) StartLiveTail(context.Context, *apilogs.StartLiveTailRequest) (*apilogs.StartLiveTailResponse, error) {
+	return &apilogs.StartLiveTailResponse{ResponseStream: func(ctx context.Context, _ func(string, any) error) error {
+		close(e.started)
+		<-ctx.Done()
+		return ctx.Err()
+	}}, nil
 }

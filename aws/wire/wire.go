@@ -88,6 +88,7 @@ func (f *frontDoor) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	c.w.Header().Set("x-amzn-RequestId", c.id)
 	defer f.logRequest(c)
 	defer f.recover(c)
+	_ = http.NewResponseController(c.w).SetWriteDeadline(time.Time{}) // of the request before on this connection
 	if !isSigned(r) {
 		if h := f.mount(r.URL.Path); h != nil {
 			h.ServeHTTP(c.w, r.WithContext(aws.WithRequestID(r.Context(), c.id)))
@@ -125,11 +126,9 @@ const (
 func (f *frontDoor) serveAWS(c *call) {
 	control := http.NewResponseController(c.w)
 	_ = control.SetReadDeadline(time.Now().Add(bodyTime)) // not supported by test recorders
-	_ = control.SetWriteDeadline(time.Time{})
 	op, out, err := f.do(c)
 	_ = control.SetWriteDeadline(time.Now().Add(answerTime))
 	if err == nil && op.Stream != 0 {
-		_ = control.SetReadDeadline(time.Time{})
 		err = f.stream(c, op, out)
 	} else if err == nil {
 		err = writeAnswer(c, op, out)
