@@ -79,3 +79,13 @@ func Verdict(r store.Reader, instance, arn string) (task proto.Task, ok bool) {
 	}
 	return proto.Task{}, false
 }
+
+// TaskOn finds the task that the ARN names if it is placed on the machine with the instance key, in any state.
+func TaskOn(r store.Reader, instance, arn string) (Task, bool) {
+	key, ok := taskKeyOf(arn)
+	if !ok {
+		return Task{}, false
+	}
+	t, ok := Tasks.Get(r, key)
+	return t, ok && t.InstanceKey() == instance
+}
