@@ -1,0 +1,196 @@
+package dispatch
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"berth/agent/proto"
+	"berth/ecs"
+	"berth/store"
+)
+
+// LogSink takes log events of tasks. The error is shown to the agent, which tries again after a 5xx: see logStatus.
+type LogSink interface {
+	PutLogEvents(ctx context.Context, account, region string, batch proto.LogBatch) error
+}
+
+// Config of a Server. All but the durations are required.
+type Config struct {
+	Store     *store.Store
+	ECS       *ecs.Service
+	Authority *Authority
+	Tokens    Tokens
+	Logs      LogSink
+	// Registry serves /v2/ pulls without login; RegistryHost is the host:port in the names of its images.
+	Registry     http.Handler
+	RegistryHost func() string
+	// Heartbeat is the time between an agent's heartbeats; missing three of them makes it disconnected. Default 10 s.
+	Heartbeat time.Duration
+	Log       *slog.Logger
+}
+
+// Server is the control plane's end of the agent protocol.
+type Server struct {
+	Config
+	joins *limiter
+
+	// mu guards the sessions, by instance key and by machine.
+	mu        sync.Mutex
+	sessions  map[string]*session
+	byMachine map[string]*session
+}
+
+// DefaultHeartbeat is the time between heartbeats. Source: promises, T-hb.
+const DefaultHeartbeat = 10 * time.Second
+
+// missedBeats is how many heartbeats may be missing before an agent counts as disconnected.
+const missedBeats = 3
+
+// New makes the server.
+func New(c Config) *Server {
+	if c.Heartbeat == 0 {
+		c.Heartbeat = DefaultHeartbeat
+	}
+	return &Server{Config: c, joins: newLimiter(), sessions: map[string]*session{}, byMachine: map[string]*session{}}
+}
+
+// Serve listens to agents until ctx ends. Their tasks go on without it.
+func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
+	config, err := s.Authority.TLS(time.Now())
+	if err != nil {
+		return err
+	}
+	g, ctx := errgroup.WithContext(ctx)
+	server := &http.Server{
+		Handler: s.Handler(ctx), ReadHeaderTimeout: 10 * time.Second, IdleTimeout: time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog:    slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+		BaseContext: func(net.Listener) context.Context { return ctx },
+		// Sessions are WebSockets, which HTTP/2 cannot carry here.
+		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
+	}
+	g.Go(func() error { s.watch(ctx); return nil })
+	g.Go(func() error {
+		if err := server.Serve(tls.NewListener(ln, config)); !errors.Is(err, http.ErrServerClosed) {
+			return err
+		}
+		return nil
+	})
+	g.Go(func() error { <-ctx.Done(); return server.Close() })
+	err = g.Wait()
+	s.wait()
+	return err
+}
+
+// Handler serves the paths of the protocol. Sessions end with ctx.
+func (s *Server) Handler(ctx context.Context) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("POST "+proto.PathJoin, s.join)
+	mux.HandleFunc("POST "+proto.PathRenew, s.known(s.renew))
+	mux.HandleFunc("POST "+proto.PathLogs, s.known(s.logs))
+	mux.HandleFunc("GET "+proto.PathSession, s.known(func(w http.ResponseWriter, r *http.Request, who ecs.Machine) { s.session(ctx, w, r, who) }))
+	registry := http.StripPrefix(proto.PathRegistry, s.Registry)
+	mux.HandleFunc(proto.PathRegistry+"/", s.known(func(w http.ResponseWriter, r *http.Request, _ ecs.Machine) { registry.ServeHTTP(w, r) }))
+	return mux
+}
+
+// known lets only machines with a certificate through. Who they are is never taken from a message.
+func (s *Server) known(next func(http.ResponseWriter, *http.Request, ecs.Machine)) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		who, ok := MachineOf(r.TLS)
+		if !ok {
+			http.Error(w, "a machine's certificate is needed: join with a token first", http.StatusUnauthorized)
+			return
+		}
+		next(w, r, who)
+	}
+}
+
+// watch wakes the sessions whose machines' tasks change, and ends those whose instance has another session or is gone.
+func (s *Server) watch(ctx context.Context) {
+	w := s.Store.Watch(ctx, ecs.Tasks, ecs.ContainerInstances)
+	for range w.Ready() {
+		for _, c := range w.Take() {
+			if before, after, ok := ecs.Tasks.Change(c); ok {
+				for _, t := range []*ecs.Task{before, after} {
+					if t != nil {
+						s.wake(t.InstanceKey())
+					}
+				}
+				continue
+			}
+			if _, after, ok := ecs.ContainerInstances.Change(c); ok && after != nil && after.Status == ecs.InstanceInactive {
+				s.wake(after.Key())
+			}
+		}
+	}
+}
+
+func (s *Server) wake(instance string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if one := s.sessions[instance]; one != nil {
+		one.wake()
+	}
+}
+
+// enter makes one the session of its machine. An older one is ended.
+func (s *Server) enter(one *session) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if old := s.sessions[one.instance]; old != nil {
+		old.end("the machine has a newer session")
+	}
+	s.sessions[one.instance], s.byMachine[one.machine] = one, one
+}
+
+func (s *Server) leave(one *session) (last bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if s.sessions[one.instance] != one {
+		return false
+	}
+	delete(s.sessions, one.instance)
+	delete(s.byMachine, one.machine)
+	return true
+}
+
+func (s *Server) of(machine string) *session {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.byMachine[machine]
+}
+
+// Steps is what a machine does for a task, in order, as far as its present session has told.
+func (s *Server) Steps(instance, task string) []proto.Step {
+	s.mu.Lock()
+	one := s.sessions[instance]
+	s.mu.Unlock()
+	if one == nil {
+		return nil
+	}
+	return one.stepsOf(task)
+}
+
+// wait returns when no session is left.
+func (s *Server) wait() {
+	for {
+		s.mu.Lock()
+		var one *session
+		for _, one = range s.sessions {
+			break
+		}
+		s.mu.Unlock()
+		if one == nil {
+			return
+		}
+		<-one.done
+	}
+}

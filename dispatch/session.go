@@ -1,0 +1,393 @@
+package dispatch
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net/http"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/gorilla/websocket"
+	"golang.org/x/sync/errgroup"
+	"golang.org/x/time/rate"
+
+	"berth/agent/proto"
+	api "berth/api/ecs"
+	"berth/aws"
+	"berth/ecs"
+	"berth/store"
+)
+
+// Limits of one session.
+const (
+	helloWait    = 10 * time.Second
+	writeWait    = 20 * time.Second
+	framesEvery  = 10 * time.Millisecond // one agent's frames, on average; more wait
+	framesBurst  = 500
+	reportChunk  = 100 // tasks that are written in one transaction
+	strayTasks   = 10_000
+	closedPolicy = websocket.ClosePolicyViolation
+)
+
+// errEnded ends a session that did nothing wrong.
+var errEnded = errors.New("session ended")
+
+// session is one agent's connection.
+type session struct {
+	server   *Server
+	conn     *websocket.Conn
+	log      *slog.Logger
+	id       string
+	instance string // key of the container instance
+	machine  string
+	out      chan proto.Frame // frames for the writer
+	changed  chan struct{}
+	ending   chan string // why the server ends it
+	done     chan struct{}
+
+	// The writer's own: what was sent.
+	revision uint64
+	sent     map[string]bool // keys of definitions
+	last     []proto.Task
+
+	mu     sync.Mutex // guards the fields below
+	seq    uint64     // of the newest report that was applied
+	strays map[string]bool
+	steps  map[string][]proto.Step
+}
+
+var upgrader = websocket.Upgrader{
+	HandshakeTimeout: helloWait, ReadBufferSize: 16 << 10, WriteBufferSize: 16 << 10,
+	CheckOrigin: func(r *http.Request) bool { return r.Header.Get("Origin") == "" },
+}
+
+// session runs one session to its end.
+func (s *Server) session(ctx context.Context, w http.ResponseWriter, r *http.Request, who ecs.Machine) {
+	conn, err := upgrader.Upgrade(w, r, nil)
+	if err != nil {
+		return // the upgrader has answered
+	}
+	defer conn.Close()
+	conn.SetReadLimit(proto.MaxFrame)
+	one := &session{
+		server: s, conn: conn, id: aws.NewUUID(), machine: who.ID, log: s.Log.With("machine", who.ID),
+		out: make(chan proto.Frame, 16), changed: make(chan struct{}, 1), ending: make(chan string, 1), done: make(chan struct{}),
+		sent: map[string]bool{}, strays: map[string]bool{}, steps: map[string][]proto.Step{},
+	}
+	instance, err := one.begin(ctx, who)
+	if err != nil {
+		one.refuse(err)
+		return
+	}
+	one.instance, one.log = instance.Key(), s.Log.With("instance", instance.ID)
+	s.enter(one)
+	defer close(one.done)
+	one.log.Info("agent connected")
+	err = one.run(ctx, instance)
+	last := s.leave(one)
+	if ctx.Err() != nil {
+		return // the server ends; the machine will be back before anyone misses it
+	}
+	one.log.Info("agent's session ended", "err", err)
+	if last {
+		one.missed(ctx)
+	}
+}
+
+// begin reads the hello and makes the machine's instance known.
+func (one *session) begin(ctx context.Context, who ecs.Machine) (ecs.ContainerInstance, error) {
+	_ = one.conn.SetReadDeadline(time.Now().Add(helloWait))
+	f, err := one.receive()
+	if err != nil {
+		return ecs.ContainerInstance{}, err
+	}
+	var hello proto.Hello
+	if f.Type != proto.TypeHello {
+		return ecs.ContainerInstance{}, aws.Errorf("InvalidParameterException", "The first frame is %q, not a hello.", f.Type)
+	}
+	if err := json.Unmarshal(f.Body, &hello); err != nil {
+		return ecs.ContainerInstance{}, aws.Errorf("SerializationException", "The hello is not valid.")
+	}
+	if hello.ProtocolVersion != proto.Version {
+		return ecs.ContainerInstance{}, aws.Errorf("InvalidParameterException",
+			"The agent speaks version %d of the protocol, this server version %d.", hello.ProtocolVersion, proto.Version)
+	}
+	return one.server.ECS.Connect(ctx, who, one.id, hello)
+}
+
+// refuse tells the agent why there is no session.
+func (one *session) refuse(err error) {
+	reason := "internal error"
+	if shown, ok := errors.AsType[*aws.Error](err); ok {
+		reason = shown.Code + ": " + shown.Message
+		one.log.Warn("an agent was refused", "err", err)
+	} else {
+		one.log.Error("an agent's session could not begin", "err", err)
+	}
+	_ = one.send(frame(proto.TypeClose, proto.Close{Reason: reason}))
+	_ = one.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(closedPolicy, "refused"), time.Now().Add(writeWait))
+}
+
+// run serves the session until it fails or is ended.
+func (one *session) run(ctx context.Context, instance ecs.ContainerInstance) error {
+	welcome := proto.Welcome{
+		ContainerInstanceArn: instance.ARN().String(), Heartbeat: one.server.Heartbeat, Registry: one.server.RegistryHost(),
+	}
+	if err := one.send(frame(proto.TypeWelcome, welcome)); err != nil {
+		return err
+	}
+	one.wake()
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return one.read(ctx) })
+	g.Go(func() error { return one.write(ctx) })
+	g.Go(func() error { <-ctx.Done(); return one.conn.Close() }) // unblocks read
+	return g.Wait()
+}
+
+// missed makes the machine disconnected when no session has followed within the time of the missing heartbeats.
+func (one *session) missed(ctx context.Context) {
+	select {
+	case <-ctx.Done():
+		return
+	case <-time.After(missedBeats * one.server.Heartbeat):
+	}
+	if err := one.server.ECS.Disconnect(ctx, one.instance, one.id); err != nil && ctx.Err() == nil {
+		one.log.Error("the machine was not marked disconnected", "err", err)
+	}
+}
+
+// end makes the session end for a reason of the server's. It never waits.
+func (one *session) end(reason string) {
+	select {
+	case one.ending <- reason:
+	default:
+	}
+}
+
+// wake makes the writer look at the assignment again.
+func (one *session) wake() {
+	select {
+	case one.changed <- struct{}{}:
+	default:
+	}
+}
+
+// read takes frames until the connection fails or is silent for three heartbeats.
+func (one *session) read(ctx context.Context) error {
+	pace := rate.NewLimiter(rate.Every(framesEvery), framesBurst)
+	for {
+		if err := pace.Wait(ctx); err != nil {
+			return err
+		}
+		_ = one.conn.SetReadDeadline(time.Now().Add(missedBeats * one.server.Heartbeat))
+		f, err := one.receive()
+		if err != nil {
+			return err
+		}
+		if err := one.handle(ctx, f); err != nil {
+			return err
+		}
+	}
+}
+
+func (one *session) handle(ctx context.Context, f proto.Frame) error {
+	switch f.Type {
+	case proto.TypeHeartbeat:
+		var beat proto.Heartbeat
+		if err := json.Unmarshal(f.Body, &beat); err != nil {
+			return fmt.Errorf("read a heartbeat: %w", err)
+		}
+		ok, err := one.server.ECS.Seen(ctx, one.instance, one.id, beat.Impaired)
+		if err != nil {
+			one.log.Warn("a heartbeat was not noted", "err", err) // the session itself is alive
+		} else if !ok {
+			return fmt.Errorf("%w: the instance has another session or was deregistered", errEnded)
+		}
+		return one.queue(ctx, frame(proto.TypeHeartbeatAck, struct{}{}))
+	case proto.TypeReport:
+		var r proto.Report
+		if err := json.Unmarshal(f.Body, &r); err != nil {
+			return fmt.Errorf("read a report: %w", err)
+		}
+		if err := one.apply(ctx, r); err != nil {
+			return fmt.Errorf("apply report %d: %w", r.Seq, err)
+		}
+		return one.queue(ctx, frame(proto.TypeReportAck, proto.ReportAck{Seq: r.Seq}))
+	default:
+		return fmt.Errorf("frame of unknown type %q", f.Type)
+	}
+}
+
+func (one *session) queue(ctx context.Context, f proto.Frame) error {
+	select {
+	case one.out <- f:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+// apply writes a report into the store. A report that was applied already only gets its acknowledgement again.
+func (one *session) apply(ctx context.Context, r proto.Report) error {
+	one.mu.Lock()
+	old := r.Seq <= one.seq
+	one.mu.Unlock()
+	if old {
+		return nil
+	}
+	for chunk := range slices.Chunk(r.Tasks, reportChunk) {
+		if err := one.applyChunk(ctx, chunk); err != nil {
+			return err
+		}
+	}
+	one.mu.Lock()
+	one.seq = r.Seq
+	one.mu.Unlock()
+	return nil
+}
+
+func (one *session) applyChunk(ctx context.Context, tasks []proto.TaskStatus) error {
+	now := time.Now()
+	var refused map[string]error
+	err := one.server.Store.Update(ctx, func(tx *store.Tx) error {
+		refused = map[string]error{}
+		for _, t := range tasks {
+			switch err := ecs.ApplyReport(tx, one.instance, t, now); {
+			case errors.Is(err, ecs.ErrUnknownTask), errors.Is(err, ecs.ErrForeignTask), errors.Is(err, ecs.ErrBadReport):
+				refused[t.Arn] = err
+			case err != nil:
+				return err
+			}
+		}
+		return nil
+	})
+	if err != nil {
+		return err
+	}
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	for _, t := range tasks {
+		err := refused[t.Arn]
+		if err == nil {
+			one.steps[t.Arn] = t.Steps
+			delete(one.strays, t.Arn)
+			continue
+		}
+		one.log.Warn("a task's report was not taken", "task", t.Arn, "err", err)
+		if !errors.Is(err, ecs.ErrBadReport) && t.LastStatus != "STOPPED" && len(one.strays) < strayTasks {
+			one.strays[t.Arn] = true
+			one.wake()
+		}
+		if t.LastStatus == "STOPPED" {
+			delete(one.strays, t.Arn)
+		}
+	}
+	return nil
+}
+
+func (one *session) stepsOf(task string) []proto.Step {
+	one.mu.Lock()
+	defer one.mu.Unlock()
+	return one.steps[task]
+}
+
+// write sends what is queued, and the assignment whenever it has changed.
+func (one *session) write(ctx context.Context) error {
+	for {
+		select {
+		case f := <-one.out:
+			if err := one.send(f); err != nil {
+				return err
+			}
+		case <-one.changed:
+			if err := one.assign(); err != nil {
+				return err
+			}
+		case reason := <-one.ending:
+			_ = one.send(frame(proto.TypeClose, proto.Close{Reason: reason}))
+			return fmt.Errorf("%w: %s", errEnded, reason)
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
+}
+
+// assign sends the complete assignment if it is not what was sent last. Definitions go out once in a session.
+func (one *session) assign() error {
+	r := one.server.Store.Read()
+	if c, ok := ecs.ContainerInstances.Get(r, one.instance); !ok || c.Status == ecs.InstanceInactive {
+		one.end("InactiveInstanceException: the container instance was deregistered")
+	}
+	tasks, definitions := ecs.AssignmentFor(r, one.instance)
+	one.mu.Lock()
+	for arn := range one.strays {
+		if verdict, ok := ecs.Verdict(r, one.instance, arn); ok {
+			tasks = append(tasks, verdict)
+		}
+	}
+	live := map[string]bool{}
+	for _, t := range tasks {
+		live[t.Arn] = true
+	}
+	for arn := range one.steps {
+		if !live[arn] && len(one.steps) > strayTasks {
+			delete(one.steps, arn)
+		}
+	}
+	one.mu.Unlock()
+	slices.SortFunc(tasks, func(a, b proto.Task) int { return a.CreatedAt.Compare(b.CreatedAt) })
+	if one.revision > 0 && slices.EqualFunc(tasks, one.last, sameTask) {
+		return nil
+	}
+	fresh := map[string]api.TaskDefinition{}
+	for _, t := range tasks {
+		if d, ok := definitions[t.Definition]; ok && !one.sent[t.Definition] {
+			fresh[t.Definition] = d
+			one.sent[t.Definition] = true
+		}
+	}
+	one.revision++
+	one.last = tasks
+	return one.send(frame(proto.TypeAssignment, proto.Assignment{Revision: one.revision, Tasks: tasks, Definitions: fresh}))
+}
+
+// sameTask says whether an assignment's entry changed: for one task, only the wish to stop it does.
+func sameTask(a, b proto.Task) bool {
+	return a.Arn == b.Arn && a.DesiredStatus == b.DesiredStatus && a.Definition == b.Definition
+}
+
+func frame(kind string, body any) proto.Frame {
+	data, err := json.Marshal(body)
+	if err != nil {
+		panic("unreachable: a message of our own cannot be encoded: " + err.Error())
+	}
+	return proto.Frame{Type: kind, Body: data}
+}
+
+// send writes one frame. Only one goroutine at a time does.
+func (one *session) send(f proto.Frame) error {
+	_ = one.conn.SetWriteDeadline(time.Now().Add(writeWait))
+	if err := one.conn.WriteJSON(f); err != nil {
+		return fmt.Errorf("send %s: %w", f.Type, err)
+	}
+	return nil
+}
+
+func (one *session) receive() (proto.Frame, error) {
+	var f proto.Frame
+	kind, data, err := one.conn.ReadMessage()
+	if err != nil {
+		return f, err
+	}
+	if kind != websocket.TextMessage {
+		return f, errors.New("a frame is not text")
+	}
+	if err := json.Unmarshal(data, &f); err != nil {
+		return f, fmt.Errorf("read a frame: %w", err)
+	}
+	return f, nil
+}
