@@ -265,7 +265,7 @@ func (m *machine) count(call string) int {
 }
 
 // testConfig is a Config for a node on m.
-func testConfig(t *testing.T, m *machine, dir string) *Config {
+func testConfig(t testing.TB, m *machine, dir string) *Config {
 	t.Helper()
 	cfg := &Config{DataDir: dir, Server: "https://127.0.0.1:1", CgroupRoot: "berth/test", Deps: m.deps()}
 	if err := cfg.Validate(); err != nil {

@@ -48,6 +48,9 @@ const (
 	shipGiveUp   = 10 * time.Minute // an ended container's output that the server refuses
 )
 
+// errNotConnected is waited out without a word: the agent has just started.
+var errNotConnected = errors.New("not connected yet")
+
 func openFollower(l *logShipper, dir string) (*follower, error) {
 	f := &follower{shipper: l, wake: make(chan struct{}, 1), over: make(chan struct{})}
 	if err := readJSON(filepath.Join(dir, targetFile), &f.target); err != nil {
@@ -177,7 +180,7 @@ func (f *follower) ship(ctx context.Context) {
 			return
 		case err != nil:
 			f.rewind()
-			if refusedSince.IsZero() {
+			if refusedSince.IsZero() && !errors.Is(err, errNotConnected) {
 				refusedSince = time.Now()
 				f.shipper.log.Warn("output could not be stored; trying again", "task", f.target.Task, "group", f.target.Group, "err", err)
 			}
@@ -243,7 +246,7 @@ func (f *follower) drained() bool {
 func (f *follower) sendOnce(ctx context.Context) (bool, error) {
 	post := f.shipper.sender()
 	if post == nil {
-		return false, errors.New("not connected yet")
+		return false, errNotConnected
 	}
 	var slot *bufio.Reader
 	select {

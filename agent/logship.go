@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"sync"
 	"time"
 
@@ -111,9 +112,11 @@ func (l *logShipper) prepare(ctx context.Context, t logTarget) error {
 	ctx, cancel := context.WithTimeout(ctx, checkWait)
 	defer cancel()
 	err := post(ctx, t.batch(nil))
-	if refused, ok := errors.AsType[*errRefused](err); ok && refused.code() == "ResourceNotFoundException" {
-		return &Error{Name: "CannotStartContainerError", Err: err,
-			Detail: fmt.Sprintf("failed to initialize logging driver: failed to create Cloudwatch log stream: ResourceNotFoundException: %s", refused.message())}
+	if refused, ok := errors.AsType[*errRefused](err); ok {
+		if code, message := refused.aws(); code == "ResourceNotFoundException" {
+			return &Error{Name: "CannotStartContainerError", Err: err,
+				Detail: fmt.Sprintf("failed to initialize logging driver: failed to create Cloudwatch log stream: %s: %s", code, message)}
+		}
 	}
 	if err != nil {
 		l.log.Warn("log stream could not be made; the container starts without", "container", t.ID, "group", t.Group, "err", err)
@@ -125,16 +128,10 @@ func (t logTarget) batch(events []proto.LogEvent) proto.LogBatch {
 	return proto.LogBatch{Task: t.Task, Region: t.Region, Group: t.Group, Stream: t.Stream, Create: t.Create, Events: events}
 }
 
-// code and message are those of an AWS error in JSON, if the answer is one.
-func (e *errRefused) code() string    { return e.aws()["__type"] }
-func (e *errRefused) message() string { return e.aws()["message"] }
-
-func (e *errRefused) aws() map[string]string {
-	var fields map[string]string
-	if json.Unmarshal([]byte(e.text), &fields) != nil {
-		return nil
-	}
-	return fields
+// aws splits an answer of the form "CODE: MESSAGE".
+func (e *errRefused) aws() (code, message string) {
+	code, message, _ = strings.Cut(e.text, ": ")
+	return code, message
 }
 
 // resume follows a container's output from where it was left.

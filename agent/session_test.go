@@ -29,7 +29,7 @@ import (
 
 // control is a control plane of one machine: it signs certificates, sends assignments and remembers reports.
 type control struct {
-	t      *testing.T
+	t      testing.TB
 	ca     *x509.Certificate
 	key    *ecdsa.PrivateKey
 	server *httptest.Server
@@ -50,7 +50,7 @@ type control struct {
 
 const testSecret = "s3cret"
 
-func newControl(t *testing.T) *control {
+func newControl(t testing.TB) *control {
 	t.Helper()
 	c := &control{t: t, life: time.Hour, newest: map[string]proto.TaskStatus{}, changed: make(chan struct{}, 1)}
 	var err error
@@ -360,7 +360,7 @@ func (c *control) logs(w http.ResponseWriter, r *http.Request) {
 	c.mu.Unlock()
 	if refuse != nil {
 		if code := refuse(proto.PathLogs); code != 0 {
-			http.Error(w, `{"__type":"ResourceNotFoundException","message":"The specified log group does not exist."}`, code)
+			http.Error(w, "ResourceNotFoundException: The specified log group does not exist.", code)
 			return
 		}
 	}
