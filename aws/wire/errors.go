@@ -53,7 +53,8 @@ func (f *frontDoor) writeInternal(c *call) {
 
 func (f *frontDoor) writeErrorBody(c *call, e *aws.Error, status int) {
 	c.code = e.Code
-	xmlForm := isXML(c.api()) || c.service == nil && c.r.Header.Get("X-Amz-Target") == "" && isForm(c.r)
+	s3 := c.service == nil && scopeService(c.r) == "s3"
+	xmlForm := isXML(c.api()) || s3 || c.service == nil && c.r.Header.Get("X-Amz-Target") == "" && isForm(c.r)
 	if xmlForm {
 		writeBody(c, "text/xml;charset=UTF-8", status, xmlError(c, e, status))
 		return
@@ -72,7 +73,7 @@ func (f *frontDoor) writeErrorBody(c *call, e *aws.Error, status int) {
 	writeBody(c, jsonType(c.api()), status, data)
 }
 
-// xmlError has the two forms that SDKs parse: ErrorResponse of Query services and Response of EC2.
+// xmlError has the forms that SDKs parse: ErrorResponse of Query services, Response of EC2, and the bare Error of S3.
 func xmlError(c *call, e *aws.Error, status int) []byte {
 	var b bytes.Buffer
 	b.WriteString(xml.Header)
@@ -88,6 +89,10 @@ func xmlError(c *call, e *aws.Error, status int) []byte {
 		b.WriteString("</Error>")
 	}
 	api := c.api()
+	if api == nil && scopeService(c.r) == "s3" {
+		detail("")
+		return b.Bytes()
+	}
 	if api != nil && api.Protocol == aws.EC2 {
 		b.WriteString("<Response><Errors>")
 		detail("")
