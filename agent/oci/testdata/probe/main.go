@@ -259,8 +259,9 @@ func hostFD() error {
 		if fd < 3 {
 			continue
 		}
-		target, err := os.Readlink("/proc/self/fd/" + e.Name())
-		if err == nil && strings.HasPrefix(target, "/") && !strings.HasPrefix(target, "/proc/") && !strings.HasPrefix(target, "/dev/") {
+		link := "/proc/self/fd/" + e.Name()
+		target, _ := os.Readlink(link)
+		if fi, err := os.Stat(link); err == nil && fi.IsDir() && !strings.HasPrefix(target, "/proc/") {
 			return nil
 		}
 	}
