@@ -17,7 +17,9 @@ type deletions struct{ s *Service }
 
 func (d deletions) Name() string { return "logs.deletion" }
 
-func (deletions) Triggers() []reconcile.Trigger { return []reconcile.Trigger{reconcile.OnSelf(Deletions)} }
+func (deletions) Triggers() []reconcile.Trigger {
+	return []reconcile.Trigger{reconcile.OnSelf(Deletions)}
+}
 
 // Reconcile takes the key of a Deleted record.
 func (d deletions) Reconcile(ctx context.Context, key string) (time.Duration, error) {
