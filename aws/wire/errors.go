@@ -18,12 +18,7 @@ func (f *frontDoor) writeError(c *call, err error) {
 	}
 	e, ok := errors.AsType[*aws.Error](err)
 	if !ok {
-		if c.r.Context().Err() != nil {
-			f.Log.Info("client left before the answer", "request", c.id, "op", c.op, "err", err)
-		} else {
-			f.Log.Error("request failed", "request", c.id, "op", c.op, "err", err)
-		}
-		f.writeInternal(c)
+		f.internal(c, err)
 		return
 	}
 	status := e.Status
@@ -36,19 +31,43 @@ func (f *frontDoor) writeError(c *call, err error) {
 	f.writeErrorBody(c, e, status)
 }
 
+// internal logs an error that is not the caller's and answers without its text.
+func (f *frontDoor) internal(c *call, err error) {
+	if c.r.Context().Err() != nil {
+		f.Log.Info("client left before the answer", "request", c.id, "op", c.op, "err", err)
+		f.writeInternal(c)
+		return
+	}
+	if f.Unavailable != nil {
+		if text, ok := f.Unavailable(err); ok {
+			f.Log.Warn("request refused for now", "request", c.id, "op", c.op, "err", err)
+			f.writeErrorBody(c, &aws.Error{Code: serverCode(c.api(), "ServiceUnavailable", "Unavailable"), Message: text}, http.StatusServiceUnavailable)
+			return
+		}
+	}
+	f.Log.Error("request failed", "request", c.id, "op", c.op, "err", err)
+	f.writeInternal(c)
+}
+
 func (f *frontDoor) writeInternal(c *call) {
 	if c.w.status != 0 {
 		return
 	}
-	code := "InternalFailure"
-	switch api := c.api(); {
-	case api == nil:
-	case api.Protocol == aws.EC2:
-		code = "InternalError"
-	case api.Has("ServerException"):
-		code = "ServerException"
-	}
+	code := serverCode(c.api(), "InternalFailure", "InternalError")
 	f.writeErrorBody(c, aws.Errorf(code, "Service Unavailable. Please try again later."), http.StatusInternalServerError)
+}
+
+// serverCode is ServerException where the service has it, else the common code, which EC2 spells in its own way.
+func serverCode(api *aws.API, common, ec2 string) string {
+	switch {
+	case api == nil:
+		return common
+	case api.Protocol == aws.EC2:
+		return ec2
+	case api.Has("ServerException"):
+		return "ServerException"
+	}
+	return common
 }
 
 func (f *frontDoor) writeErrorBody(c *call, e *aws.Error, status int) {

@@ -28,6 +28,10 @@ type Config struct {
 	// Authorize decides before the handler runs; an error is the answer. Nil allows everything.
 	Authorize func(ctx context.Context, api *aws.API, op *aws.Operation, in any) error
 
+	// Unavailable says whether an internal error means that the request may succeed later, such as a full or unreachable
+	// store, and what to tell the caller. Such answers have status 503. Nil means that there are none.
+	Unavailable func(err error) (text string, ok bool)
+
 	Log        *slog.Logger // internal errors and panics; nil means slog.Default()
 	RequestLog *slog.Logger // one line for each request; nil means none
 	BodyLimit  int64        // bytes of a body, packed and unpacked; 0 means 10 MiB

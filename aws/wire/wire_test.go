@@ -3,6 +3,7 @@ package wire_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"log/slog"
 	"net/http"
@@ -65,6 +66,12 @@ func (f *fakeECS) ListTasks(context.Context, *apiecs.ListTasksRequest) (*apiecs.
 
 func (f *fakeECS) DescribeTasks(context.Context, *apiecs.DescribeTasksRequest) (*apiecs.DescribeTasksResponse, error) {
 	panic("a bug")
+}
+
+var errFull = errors.New("full")
+
+func (f *fakeECS) ListClusters(context.Context, *apiecs.ListClustersRequest) (*apiecs.ListClustersResponse, error) {
+	return nil, fmt.Errorf("write: %w", errFull)
 }
 
 type fakeEC2 struct {
@@ -154,6 +161,7 @@ func newWorld(t *testing.T) *world {
 			{API: &apilogs.API, Handler: fakeLogs{}}, {API: &apists.API, Handler: stsservice.New()},
 		},
 		Mounts:       []wire.Mount{{Prefix: "/v2/", Handler: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(w, "registry "+r.URL.Path) })}},
+		Unavailable:  func(err error) (string, bool) { return "The store is full.", errors.Is(err, errFull) },
 		Authenticate: verifier.Authenticate, Log: log, RequestLog: log, BodyLimit: 1 << 20,
 	})
 	srv := httptest.NewServer(door)
@@ -249,6 +257,14 @@ func TestInternalErrorsAreLoggedOnceAndNotShown(t *testing.T) {
 	wantCode(t, err, "ServerException", 500)
 	if !strings.Contains(w.log.String(), "a bug") {
 		t.Errorf("panic not logged:\n%s", w.log)
+	}
+}
+
+func TestWhatMaySucceedLaterIs503WithItsReason(t *testing.T) {
+	w := newWorld(t)
+	_, err := ecs.NewFromConfig(w.config()).ListClusters(t.Context(), nil)
+	if e := wantCode(t, err, "ServerException", 503); e.ErrorMessage() != "The store is full." {
+		t.Errorf("message: %s", e.ErrorMessage())
 	}
 }
 
