@@ -238,7 +238,7 @@ func containerAttributes(c *api.ContainerDefinition, executionRole bool, need ma
 			need[name] = true
 		}
 	}
-	if l != nil {
+	if l != nil && l.LogDriver != logDriverNone {
 		need[capabilityAmazon+"logging-driver."+string(l.LogDriver)] = true
 	}
 }

@@ -1,0 +1,76 @@
+package ecs
+
+import (
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	api "berth/api/ecs"
+)
+
+func TestEveryOperationIsCovered(t *testing.T) {
+	w := newWorld(t)
+	lines := OperationCoverage()
+	for _, op := range api.API.Operations {
+		i := slices.IndexFunc(lines, func(c Coverage) bool { return c.Name == op.Name })
+		if i < 0 {
+			t.Errorf("%s has no line", op.Name)
+			continue
+		}
+		answer := w.call(op.Name, `{}`)
+		if refused := strings.HasPrefix(answer, "UnsupportedFeatureException"); refused != (lines[i].Support == Refused) {
+			t.Errorf("%s is %s and answers %q", op.Name, lines[i].Support, answer)
+		}
+	}
+	if len(lines) != len(api.API.Operations) {
+		t.Errorf("%d lines for %d operations", len(lines), len(api.API.Operations))
+	}
+}
+
+func TestEveryFieldIsCovered(t *testing.T) {
+	for _, table := range []struct {
+		input any
+		lines []Coverage
+	}{
+		{api.RegisterTaskDefinitionRequest{}, RegisterTaskDefinitionCoverage()},
+		{api.RunTaskRequest{}, RunTaskCoverage()},
+	} {
+		paths := fieldPaths(reflect.TypeOf(table.input), "")
+		for _, c := range table.lines {
+			if !slices.Contains(paths, c.Name) {
+				t.Errorf("%s is no field", c.Name)
+			}
+			if c.Support != ActedOn && c.Note == "" {
+				t.Errorf("%s is %s without a reason", c.Name, c.Support)
+			}
+		}
+		for _, p := range paths {
+			if !slices.ContainsFunc(table.lines, func(c Coverage) bool {
+				return p == c.Name || strings.HasPrefix(p, c.Name+".") || strings.HasPrefix(p, c.Name+"[].")
+			}) {
+				t.Errorf("%s has no line", p)
+			}
+		}
+	}
+}
+
+// fieldPaths are the paths of all members of a shape, those of lists with [] after them.
+func fieldPaths(typ reflect.Type, prefix string) (paths []string) {
+	for i := range typ.NumField() {
+		f := typ.Field(i)
+		name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+		path, inner := prefix+name, f.Type
+		paths = append(paths, path)
+		if inner.Kind() == reflect.Pointer {
+			inner = inner.Elem()
+		}
+		if inner.Kind() == reflect.Slice {
+			inner, path = inner.Elem(), path+"[]"
+		}
+		if inner.Kind() == reflect.Struct {
+			paths = append(paths, fieldPaths(inner, path+".")...)
+		}
+	}
+	return paths
+}
