@@ -78,8 +78,8 @@ func (s *Service) InitiateLayerUpload(ctx context.Context, in *api.InitiateLayer
 	return &api.InitiateLayerUploadResponse{UploadId: new(w.ID()), PartSize: new(int64(partSize))}, nil
 }
 
-// upload runs f on an upload that nobody else uses meanwhile.
-func (s *Service) upload(ctx context.Context, r Repository, blobs distribution.BlobStore, id string, f func(distribution.BlobWriter) error) error {
+// upload runs f on an upload that nobody else uses meanwhile. f says whether it ended the upload.
+func (s *Service) upload(ctx context.Context, r Repository, blobs distribution.BlobStore, id string, f func(distribution.BlobWriter) (ended bool, err error)) error {
 	return s.locked("upload "+id, func() error {
 		w, err := blobs.Resume(ctx, id)
 		if errors.Is(err, distribution.ErrBlobUploadUnknown) || isMissing(err) {
@@ -88,7 +88,10 @@ func (s *Service) upload(ctx context.Context, r Repository, blobs distribution.B
 		if err != nil {
 			return fmt.Errorf("resume upload %s: %w", id, err)
 		}
-		err = f(w)
+		ended, err := f(w)
+		if ended {
+			return err
+		}
 		if cerr := w.Close(); err == nil && cerr != nil {
 			err = fmt.Errorf("write upload %s: %w", id, cerr)
 		}
@@ -103,16 +106,16 @@ func (s *Service) UploadLayerPart(ctx context.Context, in *api.UploadLayerPartRe
 		return nil, err
 	}
 	id := aws.Value(in.UploadId)
-	err = s.upload(ctx, r, blobs, id, func(w distribution.BlobWriter) error {
+	err = s.upload(ctx, r, blobs, id, func(w distribution.BlobWriter) (bool, error) {
 		first, last := aws.Value(in.PartFirstByte), aws.Value(in.PartLastByte)
 		if first != w.Size() || last != first+int64(len(in.LayerPartBlob))-1 {
-			return aws.Errorf("InvalidLayerPartException", "Invalid layer part: bytes %d to %d do not follow the %d bytes that were received", first, last, w.Size()).
+			return false, aws.Errorf("InvalidLayerPartException", "Invalid layer part: bytes %d to %d do not follow the %d bytes that were received", first, last, w.Size()).
 				With("registryId", r.Account).With("repositoryName", r.Name).With("uploadId", id).With("lastValidByteReceived", w.Size()-1)
 		}
 		if _, err := w.Write(in.LayerPartBlob); err != nil {
-			return fmt.Errorf("write upload %s: %w", id, err)
+			return false, fmt.Errorf("write upload %s: %w", id, err)
 		}
-		return nil
+		return false, nil
 	})
 	if err != nil {
 		return nil, err
@@ -133,23 +136,23 @@ func (s *Service) CompleteLayerUpload(ctx context.Context, in *api.CompleteLayer
 	id := aws.Value(in.UploadId)
 	s.sweep.RLock()
 	defer s.sweep.RUnlock()
-	err = s.upload(ctx, r, blobs, id, func(w distribution.BlobWriter) error {
+	err = s.upload(ctx, r, blobs, id, func(w distribution.BlobWriter) (bool, error) {
 		if w.Size() == 0 {
-			return aws.Errorf("EmptyUploadException", "The upload with id '%s' has no parts", id)
+			return false, aws.Errorf("EmptyUploadException", "The upload with id '%s' has no parts", id)
 		}
 		if _, err := blobs.Stat(ctx, dgst); err == nil {
 			s.files.touch(r.Key(), dgst, time.Now())
-			_ = w.Cancel(ctx)
-			return aws.Errorf("LayerAlreadyExistsException", "Layer with digest '%s' already exists in the repository with name '%s' in the registry with id '%s'", dgst, r.Name, r.Account)
+			_ = w.Cancel(ctx) // old uploads are purged anyway
+			return true, aws.Errorf("LayerAlreadyExistsException", "Layer with digest '%s' already exists in the repository with name '%s' in the registry with id '%s'", dgst, r.Name, r.Account)
 		}
 		_, err := w.Commit(ctx, distribution.Descriptor{Digest: dgst, Size: w.Size()})
 		if _, bad := errors.AsType[distribution.ErrBlobInvalidDigest](err); bad {
-			return aws.Errorf("InvalidLayerException", "The layer does not have the digest '%s'", dgst)
+			return false, aws.Errorf("InvalidLayerException", "The layer does not have the digest '%s'", dgst)
 		}
 		if err != nil {
-			return fmt.Errorf("complete upload %s: %w", id, err)
+			return false, fmt.Errorf("complete upload %s: %w", id, err)
 		}
-		return nil
+		return true, nil
 	})
 	if err != nil {
 		return nil, err

@@ -142,7 +142,7 @@ func (s *Service) route(w http.ResponseWriter, r *http.Request, t target) {
 		s.deleteManifest(w, r, repo, t.ref)
 	case t.kind == "manifests" && r.Method == http.MethodGet:
 		s.recordPull(r.Context(), t.key(), t.ref, time.Now())
-		s.files.http.ServeHTTP(w, r)
+		s.pass(w, r)
 	case t.kind == "blobs" && r.Method == http.MethodDelete:
 		refuse(w, http.StatusMethodNotAllowed, "UNSUPPORTED", "Layers are removed by themselves when no image needs them")
 	case t.kind == "referrers":
@@ -153,11 +153,11 @@ func (s *Service) route(w http.ResponseWriter, r *http.Request, t target) {
 		if dgst := digest.Digest(t.ref); dgst.Validate() == nil {
 			s.files.touch(t.key(), dgst, time.Now())
 		}
-		s.files.http.ServeHTTP(w, r)
+		s.pass(w, r)
 	case t.kind == "uploads" && r.Method == http.MethodPost:
 		s.startUpload(w, r, t)
 	default:
-		s.files.http.ServeHTTP(w, r)
+		s.pass(w, r)
 	}
 }
 
@@ -188,7 +188,7 @@ func (s *Service) startUpload(w http.ResponseWriter, r *http.Request, t target) 
 			s.files.touch(from, dgst, time.Now())
 		}
 	}
-	s.files.http.ServeHTTP(w, r)
+	s.pass(w, r)
 }
 
 // pushManifest stores a manifest and, before the client learns that it is there, its record.
@@ -224,6 +224,9 @@ func (s *Service) pushManifest(w http.ResponseWriter, r *http.Request, repo Repo
 			if i.Subject != "" {
 				answer.header.Set("OCI-Subject", i.Subject)
 			}
+		}
+		if answer.status >= http.StatusInternalServerError {
+			s.logFailure(r, answer.status, answer.body.Bytes())
 		}
 		answer.send(w)
 		return nil
@@ -305,6 +308,46 @@ func replyAs(w http.ResponseWriter, status int, mediaType string, body any) {
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body) // the client is gone if this fails
 }
+
+// pass lets distribution answer, and logs what it could not do.
+func (s *Service) pass(w http.ResponseWriter, r *http.Request) {
+	watched := &failureWriter{ResponseWriter: w}
+	s.files.http.ServeHTTP(watched, r)
+	if watched.status != 0 {
+		s.logFailure(r, watched.status, watched.body)
+	}
+}
+
+func (s *Service) logFailure(r *http.Request, status int, body []byte) {
+	s.Log.Error("registry request failed", "op", r.Method+" "+r.URL.Path, "request", aws.RequestIDFrom(r.Context()), "status", status, "err", string(body))
+}
+
+// failureWriter keeps the beginning of an answer that is a 5xx.
+type failureWriter struct {
+	http.ResponseWriter
+	status int
+	body   []byte
+}
+
+func (f *failureWriter) WriteHeader(status int) {
+	if status >= http.StatusInternalServerError {
+		f.status = status
+	}
+	f.ResponseWriter.WriteHeader(status)
+}
+
+func (f *failureWriter) Write(p []byte) (int, error) {
+	if f.status != 0 && len(f.body) < 1024 {
+		f.body = append(f.body, p...)
+	}
+	return f.ResponseWriter.Write(p)
+}
+
+// ReadFrom lets layers go to the socket without a copy.
+func (f *failureWriter) ReadFrom(r io.Reader) (int64, error) { return io.Copy(f.ResponseWriter, r) }
+
+// Unwrap is for http.ResponseController.
+func (f *failureWriter) Unwrap() http.ResponseWriter { return f.ResponseWriter }
 
 // buffered keeps an answer until it may be sent.
 type buffered struct {

@@ -21,6 +21,7 @@ import (
 	"github.com/distribution/distribution/v3/registry/storage/driver/filesystem"
 	"github.com/distribution/reference"
 	"github.com/opencontainers/go-digest"
+	"github.com/sirupsen/logrus"
 )
 
 // files is distribution's storage: its HTTP handlers, and its Go interface on the same folder.
@@ -59,6 +60,8 @@ func openFiles(root string, key []byte) (*files, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the registry's storage: %w", err)
 	}
+	// Distribution logs every 404 as an error, to logrus' standard logger and nowhere else. What matters is logged in serve.go.
+	logrus.SetLevel(logrus.PanicLevel)
 	return &files{root: root, driver: d, space: space, http: handlers.NewApp(context.Background(), cfg)}, nil
 }
 
