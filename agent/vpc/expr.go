@@ -101,6 +101,9 @@ func established() match {
 	return ctBits(expr.CtKeySTATE, expr.CtStateBitESTABLISHED|expr.CtStateBitRELATED)
 }
 
+// invalid matches packets that belong to no connection, as a late reset; they are never translated.
+func invalid() match { return ctBits(expr.CtKeySTATE, expr.CtStateBitINVALID) }
+
 func translated() match { return ctBits(expr.CtKeySTATUS, ctStatusDNAT) }
 
 // portKey loads protocol and destination port, as the keys of port sets are made (portBytes).

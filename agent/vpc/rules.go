@@ -142,7 +142,10 @@ func hostForward(c Config, f fabric) [][]match {
 		{oifIs(up), drop()},
 	}
 	if c.Egress {
-		rules = append(rules, []match{iifIs(up), destIn(linkLocalNet), reject()}, []match{iifIs(up), accept()})
+		rules = append(rules,
+			[]match{iifIs(up), invalid(), drop()}, // it would leave untranslated
+			[]match{iifIs(up), destIn(linkLocalNet), reject()},
+			[]match{iifIs(up), accept()})
 	}
 	rules = append(rules, []match{iifIs(up), reject()})
 	if f.ForwardWas == "0" {
