@@ -17,6 +17,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"berth/ecs"
@@ -120,8 +121,47 @@ func (a *Authority) PEM() []byte {
 }
 
 // TLS is the configuration of the agents' listener. A client certificate is checked if one is shown; who needs one
-// asks with MachineOf. Agents know the server by its authority, not by its name.
+// asks with MachineOf. Agents know the server by its authority, not by its name; the authority's certificate comes with
+// the server's, so that a machine that has only a token can check the fingerprint.
 func (a *Authority) TLS(now time.Time) (*tls.Config, error) {
+	clients := x509.NewCertPool()
+	clients.AddCert(a.cert)
+	first, err := a.serverCertificate(now)
+	if err != nil {
+		return nil, err
+	}
+	own := &serverCertificate{a: a, cert: first, until: now.Add(serverLife / 2)}
+	return &tls.Config{
+		MinVersion: tls.VersionTLS13, NextProtos: []string{"http/1.1"}, SessionTicketsDisabled: true,
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return own.current(time.Now()) },
+		ClientAuth:     tls.VerifyClientCertIfGiven, ClientCAs: clients,
+	}, nil
+}
+
+// serverCertificate is the listener's own, made anew at half of its life. It lives in memory only.
+type serverCertificate struct {
+	a *Authority
+
+	mu    sync.Mutex // guards cert, until
+	cert  *tls.Certificate
+	until time.Time
+}
+
+func (c *serverCertificate) current(now time.Time) (*tls.Certificate, error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if now.Before(c.until) {
+		return c.cert, nil
+	}
+	fresh, err := c.a.serverCertificate(now)
+	if err != nil {
+		return nil, err
+	}
+	c.cert, c.until = fresh, now.Add(serverLife/2)
+	return fresh, nil
+}
+
+func (a *Authority) serverCertificate(now time.Time) (*tls.Certificate, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, err
@@ -133,13 +173,7 @@ func (a *Authority) TLS(now time.Time) (*tls.Config, error) {
 	if err != nil {
 		return nil, err
 	}
-	clients := x509.NewCertPool()
-	clients.AddCert(a.cert)
-	return &tls.Config{
-		MinVersion:   tls.VersionTLS13,
-		Certificates: []tls.Certificate{{Certificate: [][]byte{der, a.cert.Raw}, PrivateKey: key}},
-		ClientAuth:   tls.VerifyClientCertIfGiven, ClientCAs: clients,
-	}, nil
+	return &tls.Certificate{Certificate: [][]byte{der, a.cert.Raw}, PrivateKey: key}, nil
 }
 
 func (a *Authority) sign(template *x509.Certificate, key any) ([]byte, error) {

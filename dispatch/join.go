@@ -16,7 +16,8 @@ const maxJoinBody = 64 << 10
 // join sells a machine its certificate for a token.
 func (s *Server) join(w http.ResponseWriter, r *http.Request) {
 	if !s.joins.allow(clientIP(r), time.Now()) {
-		http.Error(w, "too many attempts to join; try again later", http.StatusTooManyRequests)
+		w.Header().Set("Retry-After", "2")
+		http.Error(w, "too many attempts to join; try again later", http.StatusServiceUnavailable) // agents try again after a 5xx
 		return
 	}
 	var in proto.JoinRequest

@@ -14,6 +14,10 @@ const maxLogBody = 16 << 20
 
 // logs takes log events of a task that is placed on the machine, and of no other.
 func (s *Server) logs(w http.ResponseWriter, r *http.Request, who ecs.Machine) {
+	if s.Logs == nil {
+		http.Error(w, "there is no log store", http.StatusServiceUnavailable)
+		return
+	}
 	one := s.of(who.ID)
 	if one == nil {
 		http.Error(w, "this machine has no session", http.StatusServiceUnavailable)

@@ -42,6 +42,8 @@ type Server struct {
 	Config
 	joins *limiter
 
+	open sync.WaitGroup // session handlers
+
 	// mu guards the sessions, by instance key and by machine.
 	mu        sync.Mutex
 	sessions  map[string]*session
@@ -85,7 +87,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	})
 	g.Go(func() error { <-ctx.Done(); return server.Close() })
 	err = g.Wait()
-	s.wait()
+	s.open.Wait()
 	return err
 }
 
@@ -97,7 +99,7 @@ func (s *Server) Handler(ctx context.Context) http.Handler {
 	mux.HandleFunc("POST "+proto.PathLogs, s.known(s.logs))
 	mux.HandleFunc("GET "+proto.PathSession, s.known(func(w http.ResponseWriter, r *http.Request, who ecs.Machine) { s.session(ctx, w, r, who) }))
 	registry := http.StripPrefix(proto.PathRegistry, s.Registry)
-	mux.HandleFunc(proto.PathRegistry+"/", s.known(func(w http.ResponseWriter, r *http.Request, _ ecs.Machine) { registry.ServeHTTP(w, r) }))
+	mux.HandleFunc("GET "+proto.PathRegistry+"/", s.known(func(w http.ResponseWriter, r *http.Request, _ ecs.Machine) { registry.ServeHTTP(w, r) }))
 	return mux
 }
 
@@ -107,6 +109,10 @@ func (s *Server) known(next func(http.ResponseWriter, *http.Request, ecs.Machine
 		who, ok := MachineOf(r.TLS)
 		if !ok {
 			http.Error(w, "a machine's certificate is needed: join with a token first", http.StatusUnauthorized)
+			return
+		}
+		if s.revoked(who.ID) {
+			http.Error(w, errRevoked.Message, http.StatusForbidden)
 			return
 		}
 		next(w, r, who)
@@ -119,16 +125,28 @@ func (s *Server) watch(ctx context.Context) {
 	for range w.Ready() {
 		for _, c := range w.Take() {
 			if before, after, ok := ecs.Tasks.Change(c); ok {
-				for _, t := range []*ecs.Task{before, after} {
-					if t != nil {
-						s.wake(t.InstanceKey())
-					}
+				if !sameAssignment(before, after) {
+					s.wakeFor(before, after)
 				}
 				continue
 			}
 			if _, after, ok := ecs.ContainerInstances.Change(c); ok && after != nil && after.Status == ecs.InstanceInactive {
 				s.wake(after.Key())
 			}
+		}
+	}
+}
+
+// sameAssignment says that the change, a report usually, is none of an assignment.
+func sameAssignment(before, after *ecs.Task) bool {
+	return before != nil && after != nil && before.Desired == after.Desired && before.Active() == after.Active() &&
+		before.InstanceKey() == after.InstanceKey()
+}
+
+func (s *Server) wakeFor(tasks ...*ecs.Task) {
+	for _, t := range tasks {
+		if t != nil {
+			s.wake(t.InstanceKey())
 		}
 	}
 }
@@ -146,7 +164,7 @@ func (s *Server) enter(one *session) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if old := s.sessions[one.instance]; old != nil {
-		old.end("the machine has a newer session")
+		old.end(errReplaced.Error())
 	}
 	s.sessions[one.instance], s.byMachine[one.machine] = one, one
 }
@@ -179,18 +197,9 @@ func (s *Server) Steps(instance, task string) []proto.Step {
 	return one.stepsOf(task)
 }
 
-// wait returns when no session is left.
-func (s *Server) wait() {
-	for {
-		s.mu.Lock()
-		var one *session
-		for _, one = range s.sessions {
-			break
-		}
-		s.mu.Unlock()
-		if one == nil {
-			return
-		}
-		<-one.done
-	}
+// Sessions is how many machines have a session.
+func (s *Server) Sessions() int {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return len(s.sessions)
 }

@@ -28,7 +28,7 @@ const (
 	writeWait    = 20 * time.Second
 	framesEvery  = 10 * time.Millisecond // one agent's frames, on average; more wait
 	framesBurst  = 500
-	reportChunk  = 100 // tasks that are written in one transaction
+	reportChunk  = 40 // tasks that are written in one transaction: an external etcd takes few operations
 	strayTasks   = 10_000
 	closedPolicy = websocket.ClosePolicyViolation
 )
@@ -49,13 +49,16 @@ type session struct {
 	ending   chan string // why the server ends it
 	done     chan struct{}
 
+	// The reader's own.
+	heard time.Time // when the last frame came
+	seq   uint64    // of the newest report that was applied
+
 	// The writer's own: what was sent.
 	revision uint64
 	sent     map[string]bool // keys of definitions
 	last     []proto.Task
 
 	mu     sync.Mutex // guards the fields below
-	seq    uint64     // of the newest report that was applied
 	strays map[string]bool
 	steps  map[string][]proto.Step
 }
@@ -71,8 +74,13 @@ func (s *Server) session(ctx context.Context, w http.ResponseWriter, r *http.Req
 	if err != nil {
 		return // the upgrader has answered
 	}
+	s.open.Add(1)
+	defer s.open.Done()
 	defer conn.Close()
-	conn.SetReadLimit(proto.MaxFrame)
+	// A session does not outlive its certificate; a renewed one begins another.
+	ctx, cancel := context.WithDeadline(ctx, r.TLS.PeerCertificates[0].NotAfter)
+	defer cancel()
+	conn.SetReadLimit(maxHello)
 	one := &session{
 		server: s, conn: conn, id: aws.NewUUID(), machine: who.ID, log: s.Log.With("machine", who.ID),
 		out: make(chan proto.Frame, 16), changed: make(chan struct{}, 1), ending: make(chan string, 1), done: make(chan struct{}),
@@ -83,9 +91,11 @@ func (s *Server) session(ctx context.Context, w http.ResponseWriter, r *http.Req
 		one.refuse(err)
 		return
 	}
+	conn.SetReadLimit(proto.MaxFrame)
 	one.instance, one.log = instance.Key(), s.Log.With("instance", instance.ID)
 	s.enter(one)
 	defer close(one.done)
+	one.heard = time.Now()
 	one.log.Info("agent connected")
 	err = one.run(ctx, instance)
 	last := s.leave(one)
@@ -102,21 +112,23 @@ func (s *Server) session(ctx context.Context, w http.ResponseWriter, r *http.Req
 func (one *session) begin(ctx context.Context, who ecs.Machine) (ecs.ContainerInstance, error) {
 	_ = one.conn.SetReadDeadline(time.Now().Add(helloWait))
 	f, err := one.receive()
+	if errors.Is(err, errFrame) {
+		return ecs.ContainerInstance{}, aws.Errorf("SerializationException", "%s", err.Error())
+	}
 	if err != nil {
+		return ecs.ContainerInstance{}, fmt.Errorf("wait for the hello: %w", err)
+	}
+	if f.hello == nil {
+		return ecs.ContainerInstance{}, aws.Errorf("InvalidParameterException", "The first frame is not a hello.")
+	}
+	if f.hello.ProtocolVersion != proto.Version {
+		return ecs.ContainerInstance{}, aws.Errorf("InvalidParameterException",
+			"The agent speaks version %d of the protocol, this server version %d.", f.hello.ProtocolVersion, proto.Version)
+	}
+	if one.seq, err = one.server.takeSession(ctx, who, one.id); err != nil {
 		return ecs.ContainerInstance{}, err
 	}
-	var hello proto.Hello
-	if f.Type != proto.TypeHello {
-		return ecs.ContainerInstance{}, aws.Errorf("InvalidParameterException", "The first frame is %q, not a hello.", f.Type)
-	}
-	if err := json.Unmarshal(f.Body, &hello); err != nil {
-		return ecs.ContainerInstance{}, aws.Errorf("SerializationException", "The hello is not valid.")
-	}
-	if hello.ProtocolVersion != proto.Version {
-		return ecs.ContainerInstance{}, aws.Errorf("InvalidParameterException",
-			"The agent speaks version %d of the protocol, this server version %d.", hello.ProtocolVersion, proto.Version)
-	}
-	return one.server.ECS.Connect(ctx, who, one.id, hello)
+	return one.server.ECS.Connect(ctx, who, one.id, *f.hello)
 }
 
 // refuse tells the agent why there is no session.
@@ -135,7 +147,10 @@ func (one *session) refuse(err error) {
 // run serves the session until it fails or is ended.
 func (one *session) run(ctx context.Context, instance ecs.ContainerInstance) error {
 	welcome := proto.Welcome{
-		ContainerInstanceArn: instance.ARN().String(), Heartbeat: one.server.Heartbeat, Registry: one.server.RegistryHost(),
+		ContainerInstanceArn: instance.ARN().String(), Heartbeat: one.server.Heartbeat, AckedSeq: one.seq,
+	}
+	if one.server.RegistryHost != nil {
+		welcome.Registry = one.server.RegistryHost()
 	}
 	if err := one.send(frame(proto.TypeWelcome, welcome)); err != nil {
 		return err
@@ -148,12 +163,12 @@ func (one *session) run(ctx context.Context, instance ecs.ContainerInstance) err
 	return g.Wait()
 }
 
-// missed makes the machine disconnected when no session has followed within the time of the missing heartbeats.
+// missed makes the machine disconnected once three heartbeats are missing, unless another session has followed.
 func (one *session) missed(ctx context.Context) {
 	select {
 	case <-ctx.Done():
 		return
-	case <-time.After(missedBeats * one.server.Heartbeat):
+	case <-time.After(time.Until(one.heard.Add(missedBeats * one.server.Heartbeat))):
 	}
 	if err := one.server.ECS.Disconnect(ctx, one.instance, one.id); err != nil && ctx.Err() == nil {
 		one.log.Error("the machine was not marked disconnected", "err", err)
@@ -183,7 +198,8 @@ func (one *session) read(ctx context.Context) error {
 		if err := pace.Wait(ctx); err != nil {
 			return err
 		}
-		_ = one.conn.SetReadDeadline(time.Now().Add(missedBeats * one.server.Heartbeat))
+		one.heard = time.Now()
+		_ = one.conn.SetReadDeadline(one.heard.Add(missedBeats * one.server.Heartbeat))
 		f, err := one.receive()
 		if err != nil {
 			return err
@@ -194,31 +210,25 @@ func (one *session) read(ctx context.Context) error {
 	}
 }
 
-func (one *session) handle(ctx context.Context, f proto.Frame) error {
-	switch f.Type {
-	case proto.TypeHeartbeat:
-		var beat proto.Heartbeat
-		if err := json.Unmarshal(f.Body, &beat); err != nil {
-			return fmt.Errorf("read a heartbeat: %w", err)
-		}
-		ok, err := one.server.ECS.Seen(ctx, one.instance, one.id, beat.Impaired)
+func (one *session) handle(ctx context.Context, f inbound) error {
+	switch {
+	case f.heartbeat != nil:
+		ok, err := one.server.ECS.Seen(ctx, one.instance, one.id, f.heartbeat.Impaired)
 		if err != nil {
 			one.log.Warn("a heartbeat was not noted", "err", err) // the session itself is alive
 		} else if !ok {
 			return fmt.Errorf("%w: the instance has another session or was deregistered", errEnded)
 		}
 		return one.queue(ctx, frame(proto.TypeHeartbeatAck, struct{}{}))
-	case proto.TypeReport:
-		var r proto.Report
-		if err := json.Unmarshal(f.Body, &r); err != nil {
-			return fmt.Errorf("read a report: %w", err)
+	case f.report != nil:
+		if err := one.apply(ctx, *f.report); err != nil {
+			return fmt.Errorf("apply report %d: %w", f.report.Seq, err)
 		}
-		if err := one.apply(ctx, r); err != nil {
-			return fmt.Errorf("apply report %d: %w", r.Seq, err)
-		}
-		return one.queue(ctx, frame(proto.TypeReportAck, proto.ReportAck{Seq: r.Seq}))
+		return one.queue(ctx, frame(proto.TypeReportAck, proto.ReportAck{Seq: f.report.Seq}))
+	case f.close != nil:
+		return fmt.Errorf("%w by the agent: %s", errEnded, clip(f.close.Reason))
 	default:
-		return fmt.Errorf("frame of unknown type %q", f.Type)
+		return fmt.Errorf("%w: a second hello", errFrame)
 	}
 }
 
@@ -233,28 +243,34 @@ func (one *session) queue(ctx context.Context, f proto.Frame) error {
 
 // apply writes a report into the store. A report that was applied already only gets its acknowledgement again.
 func (one *session) apply(ctx context.Context, r proto.Report) error {
-	one.mu.Lock()
-	old := r.Seq <= one.seq
-	one.mu.Unlock()
-	if old {
+	if r.Seq <= one.seq {
 		return nil
 	}
-	for chunk := range slices.Chunk(r.Tasks, reportChunk) {
-		if err := one.applyChunk(ctx, chunk); err != nil {
+	for tasks := r.Tasks; ; {
+		n := min(len(tasks), reportChunk)
+		last := n == len(tasks)
+		if err := one.applyChunk(ctx, tasks[:n], r.Seq, last); err != nil {
 			return err
 		}
+		if tasks = tasks[n:]; last {
+			break
+		}
 	}
-	one.mu.Lock()
 	one.seq = r.Seq
-	one.mu.Unlock()
 	return nil
 }
 
-func (one *session) applyChunk(ctx context.Context, tasks []proto.TaskStatus) error {
+// applyChunk writes tasks' states, in one transaction with the check that the session is still the machine's. last
+// notes that the whole report has been applied.
+func (one *session) applyChunk(ctx context.Context, tasks []proto.TaskStatus, seq uint64, last bool) error {
 	now := time.Now()
 	var refused map[string]error
 	err := one.server.Store.Update(ctx, func(tx *store.Tx) error {
 		refused = map[string]error{}
+		m, err := holds(tx, one.machine, one.id)
+		if err != nil {
+			return err
+		}
 		for _, t := range tasks {
 			switch err := ecs.ApplyReport(tx, one.instance, t, now); {
 			case errors.Is(err, ecs.ErrUnknownTask), errors.Is(err, ecs.ErrForeignTask), errors.Is(err, ecs.ErrBadReport):
@@ -263,30 +279,41 @@ func (one *session) applyChunk(ctx context.Context, tasks []proto.TaskStatus) er
 				return err
 			}
 		}
+		if last {
+			m.Seq = max(m.Seq, seq)
+			Machines.Put(tx, m)
+		}
 		return nil
 	})
 	if err != nil {
 		return err
 	}
+	one.note(tasks, refused)
+	return nil
+}
+
+// note keeps the steps of tasks, and which tasks the machine has although its assignment lacks them: those are looked
+// at again with every assignment, and stopped once they are known to be over.
+func (one *session) note(tasks []proto.TaskStatus, refused map[string]error) {
+	r := one.server.Store.Read()
 	one.mu.Lock()
 	defer one.mu.Unlock()
 	for _, t := range tasks {
 		err := refused[t.Arn]
 		if err == nil {
 			one.steps[t.Arn] = t.Steps
-			delete(one.strays, t.Arn)
-			continue
 		}
-		one.log.Warn("a task's report was not taken", "task", t.Arn, "err", err)
-		if !errors.Is(err, ecs.ErrBadReport) && t.LastStatus != "STOPPED" && len(one.strays) < strayTasks {
+		if _, over := ecs.Verdict(r, one.instance, t.Arn); t.LastStatus == "STOPPED" || err == nil && !over {
+			delete(one.strays, t.Arn)
+		} else if !errors.Is(err, ecs.ErrBadReport) && len(one.strays) < strayTasks {
 			one.strays[t.Arn] = true
 			one.wake()
 		}
-		if t.LastStatus == "STOPPED" {
-			delete(one.strays, t.Arn)
-		}
 	}
-	return nil
+	for arn, err := range refused {
+		one.log.Warn("reports on tasks were not taken", "task", clip(arn), "err", err, "tasks", len(refused))
+		break
+	}
 }
 
 func (one *session) stepsOf(task string) []proto.Step {
@@ -377,17 +404,20 @@ func (one *session) send(f proto.Frame) error {
 	return nil
 }
 
-func (one *session) receive() (proto.Frame, error) {
-	var f proto.Frame
+// errFrame is a frame that no agent sends.
+var errFrame = errors.New("bad frame")
+
+func (one *session) receive() (inbound, error) {
 	kind, data, err := one.conn.ReadMessage()
 	if err != nil {
-		return f, err
+		return inbound{}, err
 	}
 	if kind != websocket.TextMessage {
-		return f, errors.New("a frame is not text")
+		return inbound{}, fmt.Errorf("%w: it is not text", errFrame)
 	}
-	if err := json.Unmarshal(data, &f); err != nil {
-		return f, fmt.Errorf("read a frame: %w", err)
+	f, err := decodeFrame(data)
+	if err != nil {
+		return f, fmt.Errorf("%w: %w", errFrame, err)
 	}
 	return f, nil
 }

@@ -32,7 +32,7 @@ type JoinToken struct {
 var joinTokens = store.NewTable("dispatch/join-token", func(t JoinToken) string { return t.ID })
 
 // Tables lists what this package keeps.
-func Tables() []store.AnyTable { return []store.AnyTable{joinTokens} }
+func Tables() []store.AnyTable { return []store.AnyTable{joinTokens, Machines} }
 
 // DefaultTokenLife is how long a join token works unless said otherwise.
 const DefaultTokenLife = 15 * time.Minute
