@@ -20,7 +20,9 @@ package etcd
 
 import (
 	"context"
+	"crypto/rand"
 	"crypto/tls"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -30,7 +32,6 @@ import (
 
 	clientv3 "go.etcd.io/etcd/client/v3"
 
-	"berth/aws"
 	"berth/store"
 )
 
@@ -41,7 +42,7 @@ type Config struct {
 	Endpoints []string // of an external cluster: https://host:2379
 	TLS       *tls.Config
 	Username  string
-	Password  aws.Secret
+	Password  string
 
 	Quota   int64        // bytes of the embedded database; 0 means 8 GiB
 	MinFree int64        // bytes that must be free on Dir's file system for a write; 0 means 64 MiB
@@ -120,7 +121,7 @@ func (l *Log) connect(ctx context.Context, cfg Config) error {
 		return nil
 	}
 	client, err := clientv3.New(clientv3.Config{
-		Endpoints: cfg.Endpoints, TLS: cfg.TLS, Username: cfg.Username, Password: string(cfg.Password),
+		Endpoints: cfg.Endpoints, TLS: cfg.TLS, Username: cfg.Username, Password: cfg.Password,
 		DialTimeout: requestTimeout, DialKeepAliveTime: 10 * time.Second, DialKeepAliveTimeout: 5 * time.Second,
 		Logger: zapLogger(l.logger),
 	})
@@ -130,7 +131,7 @@ func (l *Log) connect(ctx context.Context, cfg Config) error {
 	l.client = client
 	// etcd's defaults are 128 operations and 1.5 MiB; markers and the session need room too.
 	l.limits = store.Limits{Ops: 90, Bytes: 1 << 20, Shared: true}
-	l.session = sessionKey + aws.NewHexID()
+	l.session = sessionKey + randomID()
 	return nil
 }
 
@@ -152,7 +153,7 @@ func (l *Log) begin(ctx context.Context) error {
 			}
 		}
 		l.epoch.Number++
-		l.epoch.ID = aws.NewHexID()
+		l.epoch.ID = randomID()
 		value, err := json.Marshal(l.epoch)
 		if err != nil {
 			return err
@@ -183,6 +184,12 @@ func (l *Log) beginFull(ctx context.Context) error {
 	l.sessionRev, l.revision = 0, done.Header.Revision
 	l.setFull(store.ErrNoSpace)
 	return nil
+}
+
+func randomID() string {
+	raw := make([]byte, 16)
+	_, _ = rand.Read(raw) // never fails
+	return hex.EncodeToString(raw)
 }
 
 // Epoch is this start's epoch.
