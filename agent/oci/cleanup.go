@@ -24,7 +24,7 @@ func (r *Runtime) Cleanup(ctx context.Context) error {
 	}
 	r.spawn.close()
 	errs = append(errs, r.removeCgroup(ctx, r.cfg.CgroupRoot), r.unmountAll())
-	for _, d := range []string{r.exitsDir(), r.socketsDir(), r.runtimesDir(), r.tempDir()} {
+	for _, d := range []string{r.exitsDir(), r.layersDir(), r.runtimesDir(), r.tempDir()} {
 		errs = append(errs, os.RemoveAll(d))
 	}
 	return errors.Join(errs...)

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"go.podman.io/storage/pkg/reexec"
+	"golang.org/x/sys/unix"
 
 	"berth/agent"
 )
@@ -139,6 +140,7 @@ type Runtime struct {
 	spawn   *spawner
 	host    hostFeatures
 	log     *slog.Logger
+	own     *os.File // locked while the directory is open
 
 	// mu guards locks, one per container ID, so that steps on one container never overlap, and creating, the
 	// containers that are being created.
@@ -165,25 +167,52 @@ func Open(cfg Config) (*Runtime, error) {
 	}
 	cfg.Limits, cfg.Collection = cfg.Limits.withDefaults(), cfg.Collection.withDefaults()
 	r := &Runtime{cfg: cfg, log: cfg.Log, locks: map[string]*idLock{}, creating: map[string]bool{}, host: detectHost()}
-	for _, d := range []string{r.containersDir(), r.exitsDir(), r.socketsDir(), r.runtimesDir(), r.tempDir()} {
+	for _, d := range []string{r.containersDir(), r.exitsDir(), r.layersDir(), r.runtimesDir(), r.tempDir()} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
 			return nil, fmt.Errorf("make runtime directory: %w", err)
 		}
 	}
-	if err := r.clearTemp(); err != nil {
-		return nil, err
-	}
-	var err error
-	if r.cgroups, err = detectCgroups(cfg.CgroupRoot); err != nil {
-		return nil, err
-	}
-	if r.images, err = openImages(cfg, r.imagesInUse); err != nil {
-		return nil, err
-	}
-	if r.spawn, err = newSpawner(r.cgroups, r.monitorCgroup()); err != nil {
-		return nil, errors.Join(err, r.images.close())
+	if err := r.open(); err != nil {
+		return nil, errors.Join(err, r.Close())
 	}
 	return r, nil
+}
+
+func (r *Runtime) open() (err error) {
+	if r.own, err = lockDirectory(r.cfg.Dir); err != nil {
+		return err
+	}
+	if err := r.clearTemp(); err != nil {
+		return err
+	}
+	if r.cgroups, err = detectCgroups(r.cfg.CgroupRoot); err != nil {
+		return err
+	}
+	if r.images, err = openImages(r.cfg, r.imagesInUse); err != nil {
+		return err
+	}
+	r.spawn, err = newSpawner(r.cgroups, r.monitorCgroup())
+	return err
+}
+
+// lockWait is how long Open waits for the process before, which may be ending.
+const lockWait = 5 * time.Second
+
+// lockDirectory keeps a second process from the directory. The kernel ends the lock with the process.
+func lockDirectory(dir string) (*os.File, error) {
+	f, err := os.OpenFile(filepath.Join(dir, "lock"), os.O_CREATE|os.O_RDWR, 0o600)
+	if err != nil {
+		return nil, fmt.Errorf("lock runtime directory: %w", err)
+	}
+	for end := time.Now().Add(lockWait); ; time.Sleep(20 * time.Millisecond) {
+		err := unix.Flock(int(f.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+		if err == nil {
+			return f, nil
+		}
+		if !errors.Is(err, unix.EWOULDBLOCK) || time.Now().After(end) {
+			return nil, errors.Join(fmt.Errorf("runtime directory %s is in use by another process: %w", dir, err), f.Close())
+		}
+	}
 }
 
 // clearTemp removes what a killed process left half done.
@@ -209,8 +238,17 @@ func (r *Runtime) clearTemp() error {
 
 // Close ends this process's use of the directory. Containers go on.
 func (r *Runtime) Close() error {
-	r.spawn.close()
-	return r.images.close()
+	var err error
+	if r.spawn != nil {
+		r.spawn.close()
+	}
+	if r.images != nil {
+		err = r.images.close()
+	}
+	if r.own != nil {
+		err = errors.Join(err, r.own.Close())
+	}
+	return err
 }
 
 // Images returns the image store.
@@ -218,7 +256,7 @@ func (r *Runtime) Images() *Images { return r.images }
 
 func (r *Runtime) containersDir() string { return filepath.Join(r.cfg.Dir, "containers") }
 func (r *Runtime) exitsDir() string      { return filepath.Join(r.cfg.Dir, "exits") }
-func (r *Runtime) socketsDir() string    { return filepath.Join(r.cfg.Dir, "sockets") }
+func (r *Runtime) layersDir() string     { return filepath.Join(r.cfg.Dir, "layers") }
 func (r *Runtime) runtimesDir() string   { return filepath.Join(r.cfg.Dir, "runtimes") }
 func (r *Runtime) tempDir() string       { return filepath.Join(r.cfg.Dir, "tmp") }
 func (r *Runtime) monitorCgroup() string { return r.cfg.CgroupRoot + "/monitors" }

@@ -153,6 +153,9 @@ func (r *Runtime) create(ctx context.Context, c agent.Container) error {
 	if err := r.images.touch(c.Image.ID); err != nil {
 		return err
 	}
+	if err := os.Rename(filepath.Join(r.layersDir(), c.ID), filepath.Join(dir, "upper")); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
 	if err := r.mountRootfs(dir, c.Image.ID); err != nil {
 		return err
 	}
@@ -295,10 +298,41 @@ func (r *Runtime) Remove(ctx context.Context, id string) error {
 	defer r.lock(id)()
 	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
 	defer cancel()
-	if err := r.remove(ctx, id); err != nil {
+	err := errors.Join(r.remove(ctx, id), os.RemoveAll(filepath.Join(r.layersDir(), id)))
+	if err != nil {
 		return &agent.Error{Name: nameCannotRemove, Detail: clip(err.Error(), 1000), Err: err}
 	}
 	return nil
+}
+
+// Reset removes the container but for its writable layer, which the next Create of the same ID takes up: so a
+// restarted container finds the files that it wrote.
+func (r *Runtime) Reset(ctx context.Context, id string) error {
+	if !idPattern.MatchString(id) {
+		return nil
+	}
+	defer r.lock(id)()
+	ctx, cancel := context.WithTimeout(ctx, removeTimeout)
+	defer cancel()
+	if err := r.reset(ctx, id); err != nil {
+		return &agent.Error{Name: nameCannotRemove, Detail: clip(err.Error(), 1000), Err: err}
+	}
+	return nil
+}
+
+func (r *Runtime) reset(ctx context.Context, id string) error {
+	rec, err := r.readRecord(id)
+	if err != nil || !rec.Created {
+		return r.remove(ctx, id)
+	}
+	if err := r.stop(ctx, rec); err != nil {
+		return err
+	}
+	err = os.Rename(filepath.Join(r.dir(id), "upper"), filepath.Join(r.layersDir(), id))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	return r.remove(ctx, id)
 }
 
 func (r *Runtime) remove(ctx context.Context, id string) error {
@@ -311,6 +345,18 @@ func (r *Runtime) remove(ctx context.Context, id string) error {
 		// Without a record nothing was started: it is written first, and in one step.
 		rec = &record{ID: id, Runtime: r.cfg.defaultRuntime()}
 	}
+	if err := r.stop(ctx, rec); err != nil {
+		return err
+	}
+	if err := os.Remove(filepath.Join(r.exitsDir(), id)); err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	// The record goes last, so that a removal that is cut short is taken up again.
+	return removeBundle(dir)
+}
+
+// stop ends the container's processes and takes down all but its files.
+func (r *Runtime) stop(ctx context.Context, rec *record) error {
 	if !rec.Created {
 		if err := r.killHalfMade(ctx, rec); err != nil {
 			return err
@@ -332,16 +378,7 @@ func (r *Runtime) remove(ctx context.Context, id string) error {
 			return err
 		}
 	}
-	if err := unmount(filepath.Join(dir, "rootfs")); err != nil {
-		return err
-	}
-	for _, f := range []string{filepath.Join(r.exitsDir(), id), filepath.Join(r.socketsDir(), id)} {
-		if err := os.Remove(f); err != nil && !errors.Is(err, os.ErrNotExist) {
-			return err
-		}
-	}
-	// The record goes last, so that a removal that is cut short is taken up again.
-	return removeBundle(dir)
+	return unmount(filepath.Join(r.dir(rec.ID), "rootfs"))
 }
 
 func removeBundle(dir string) error {

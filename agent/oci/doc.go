@@ -15,6 +15,7 @@
 //	<dir>/images               layer store
 //	<dir>/containers/<id>      bundle: container.json (who it is), config.json, rootfs, upper, work, pidfile, persist
 //	<dir>/exits/<id>           exit code, written by conmon
+//	<dir>/layers/<id>          writable layer kept by Reset
 //	<dir>/runtimes/<name>      the OCI runtime's own state
 //
 //	          Create                 Start                 process ends

@@ -30,6 +30,10 @@ func TestMain(m *testing.M) {
 	if oci.Init() {
 		return
 	}
+	if job := os.Getenv(crashVariable); job != "" {
+		fmt.Println(crashChild(job))
+		os.Exit(1)
+	}
 	code := m.Run()
 	if probeDir != "" {
 		_ = os.RemoveAll(probeDir)

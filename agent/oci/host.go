@@ -18,6 +18,8 @@ type hostFeatures struct {
 	caps map[string]bool
 	// order lists all capabilities that the kernel knows.
 	order []string
+	// oomScore is this process's oom_score_adj.
+	oomScore int
 	// swap is set when the machine has swap space.
 	swap bool
 }
@@ -41,6 +43,8 @@ func detectHost() hostFeatures {
 			h.caps[name] = true
 		}
 	}
+	score, _ := os.ReadFile("/proc/self/oom_score_adj")
+	h.oomScore, _ = strconv.Atoi(strings.TrimSpace(string(score)))
 	swaps, _ := os.ReadFile("/proc/swaps")
 	h.swap = strings.Count(string(swaps), "\n") > 1
 	return h

@@ -155,9 +155,8 @@ func (r *Runtime) monitorArgs(c agent.Container, rec *record, dir string) []stri
 		"--api-version", "1", "-c", c.ID, "-u", c.ID, "-n", c.ID,
 		"-r", r.cfg.Runtimes[rec.Runtime], "-b", dir,
 		"-p", filepath.Join(dir, "pidfile"), "-P", filepath.Join(dir, "conmon.pid"),
-		"-l", "k8s-file:" + c.LogPath, "--no-sync-log", "--log-level", "warning",
+		"-l", logDriver(c.LogPath), "--no-sync-log", "--log-level", "warning",
 		"--exit-dir", r.exitsDir(), "--persist-dir", filepath.Join(dir, "persist"), "--full-attach",
-		"--socket-dir-path", r.socketsDir(),
 	}
 	for _, a := range []string{"--root", r.runtimeRoot(rec.Runtime), "--log", filepath.Join(dir, "runtime.log"), "--log-format", "json"} {
 		args = append(args, "--runtime-arg", a)
@@ -172,6 +171,13 @@ func (r *Runtime) monitorArgs(c agent.Container, rec *record, dir string) []stri
 		args = append(args, "-i", "--leave-stdin-open")
 	}
 	return args
+}
+
+func logDriver(path string) string {
+	if path == os.DevNull {
+		return "none"
+	}
+	return "k8s-file:" + path
 }
 
 // runtimeDetail is the OCI runtime's own text: the last error of its log, or what conmon heard.

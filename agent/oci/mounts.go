@@ -2,6 +2,7 @@ package oci
 
 import (
 	"fmt"
+	"os"
 	"path"
 	"slices"
 	"strings"
@@ -83,9 +84,13 @@ func standardMounts(privileged, hostIPC bool, shmMiB int32) []specs.Mount {
 		{Destination: "/sys/fs/cgroup", Type: "cgroup", Source: "cgroup", Options: []string{"nosuid", "noexec", "nodev", "relatime", access}},
 	}
 	if hostIPC {
-		return append(ms,
-			specs.Mount{Destination: "/dev/mqueue", Type: "bind", Source: "/dev/mqueue", Options: []string{"rbind", "nosuid", "noexec", "nodev"}},
-			specs.Mount{Destination: "/dev/shm", Type: "bind", Source: "/dev/shm", Options: []string{"rbind", "nosuid", "noexec", "nodev"}})
+		for _, at := range []string{"/dev/mqueue", "/dev/shm"} {
+			// Not every machine has both.
+			if _, err := os.Stat(at); err == nil {
+				ms = append(ms, specs.Mount{Destination: at, Type: "bind", Source: at, Options: []string{"rbind", "nosuid", "noexec", "nodev"}})
+			}
+		}
+		return ms
 	}
 	return append(ms,
 		specs.Mount{Destination: "/dev/mqueue", Type: "mqueue", Source: "mqueue", Options: []string{"nosuid", "noexec", "nodev"}},

@@ -55,6 +55,8 @@ func (r *Runtime) process(c agent.Container, rootfs string) (*specs.Process, err
 		Cwd:      path.Clean(cwd),
 		User:     specs.User{UID: uint32(u.Uid), GID: uint32(u.Gid), AdditionalGids: groups(u)},
 		Rlimits:  limits,
+		// Never below 0: a container goes before the agent. Only a privileged process may go below its own.
+		OOMScoreAdj: new(max(0, r.host.oomScore)),
 	}
 	p.Env = environment(c, u.Home, p.Terminal)
 	return p, nil

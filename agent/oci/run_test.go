@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"berth/agent"
+	"berth/agent/oci"
 	api "berth/api/ecs"
 )
 
@@ -341,5 +342,41 @@ func TestCopyUp(t *testing.T) {
 	l.must(l.CopyUp(t.Context(), l.image, "/data", empty))
 	if _, err := os.Stat(filepath.Join(empty, "seed")); err == nil {
 		t.Error("a volume with content was filled")
+	}
+}
+
+func TestResetKeepsTheWritableLayer(t *testing.T) {
+	l := newLab(t)
+	c := l.container("touch", "/made")
+	if st, _ := l.run(c); st.ExitCode != 0 {
+		t.Fatalf("got %+v", st)
+	}
+	l.must(l.Reset(t.Context(), c.ID))
+	l.must(l.Reset(t.Context(), c.ID))
+	c.Definition.Command = []string{"cat", "/made"}
+	if st, out := l.run(c); st.ExitCode != 0 || !strings.Contains(out, "content") {
+		t.Errorf("after reset: got %+v %q", st, out)
+	}
+	l.must(l.Remove(t.Context(), c.ID))
+	if st, _ := l.run(c); st.ExitCode != 1 {
+		t.Errorf("after removal: got %+v, want no file", st)
+	}
+}
+
+func TestContainerWithoutLog(t *testing.T) {
+	l := newLab(t)
+	c := l.container("exit", "2")
+	c.LogPath = os.DevNull
+	l.start(c)
+	if st := l.wait(c.ID); st.ExitCode != 2 {
+		t.Errorf("got %+v", st)
+	}
+}
+
+func TestDirectoryIsOpenOnce(t *testing.T) {
+	l := newLab(t)
+	if r, err := oci.Open(l.cfg); err == nil {
+		_ = r.Close()
+		t.Error("a second one opened it")
 	}
 }

@@ -58,6 +58,11 @@ func main() {
 		escape()
 	case "orphan":
 		orphan()
+	case "touch":
+		if err := os.WriteFile(arg(2), []byte("content\n"), 0o600); err != nil {
+			fmt.Println(err)
+			os.Exit(1)
+		}
 	case "cat":
 		raw, err := os.ReadFile(arg(2))
 		if err != nil {
