@@ -85,6 +85,8 @@ const (
 	signalLimit  = 30 * time.Second
 	prepareLimit = time.Minute
 	dropLimit    = 2 * time.Minute
+	// welcomePatience is how long a task that an earlier agent left waits with its pull for the server.
+	welcomePatience = 30 * time.Second
 )
 
 // Directories below DataDir.

@@ -24,6 +24,9 @@ const (
 	impairedAt = 95
 )
 
+// reservedMemory is what the machine keeps for itself and for Berth, in MiB.
+const reservedMemory = 256
+
 // reservedPorts are TCP ports that no task gets. Source: ECS agent defaults: ssh, docker, introspection, credentials.
 func reservedPorts() []string { return []string{"22", "2375", "2376", "51678", "51679"} }
 
@@ -55,6 +58,7 @@ func (c *Config) hello(local net.Addr) (proto.Hello, error) {
 	return h, nil
 }
 
+// memoryMiB is the memory that tasks may have.
 func memoryMiB() (int32, error) {
 	f, err := os.Open("/proc/meminfo")
 	if err != nil {
@@ -64,7 +68,7 @@ func memoryMiB() (int32, error) {
 	for s := bufio.NewScanner(f); s.Scan(); {
 		if words := strings.Fields(s.Text()); len(words) > 1 && words[0] == "MemTotal:" {
 			kib, err := strconv.ParseInt(words[1], 10, 64)
-			return int32(kib >> 10), err
+			return max(int32(kib>>10)-reservedMemory, 0), err
 		}
 	}
 	return 0, fmt.Errorf("/proc/meminfo has no MemTotal")

@@ -8,6 +8,8 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
+	"regexp"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -15,6 +17,9 @@ import (
 	"berth/agent/proto"
 	ecs "berth/api/ecs"
 )
+
+// taskIDPattern is what may become a file name and part of a container's ID.
+var taskIDPattern = regexp.MustCompile(`^[a-z0-9][a-z0-9-]{0,51}$`)
 
 // node runs the tasks of one machine: a runner per task, the journal and the outbox. It knows nothing of sessions;
 // without one it goes on with what it has.
@@ -29,6 +34,11 @@ type node struct {
 	runners map[string]*runner
 	running sync.WaitGroup
 	filling sync.Mutex // held while a volume is filled
+	// creating is held while a container is made: more at once than this only get in each other's way.
+	creating chan struct{}
+	// welcome is closed at the first welcome of this process, when it is known how registries are reached.
+	welcome     chan struct{}
+	welcomeOnce sync.Once
 	// spawn runs a runner as long as the node; set by start.
 	spawn func(*runner)
 }
@@ -48,7 +58,8 @@ func openNode(cfg *Config) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &node{cfg: cfg, log: cfg.Log, journal: j, outbox: newOutbox(seq), runners: map[string]*runner{}}
+	n := &node{cfg: cfg, log: cfg.Log, journal: j, outbox: newOutbox(seq), runners: map[string]*runner{},
+		creating: make(chan struct{}, max(4, 2*runtime.NumCPU())), welcome: make(chan struct{})}
 	n.logs = newLogShipper(cfg.logsDir(), cfg.Log)
 	return n, nil
 }
@@ -93,8 +104,11 @@ func (n *node) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	now := time.Now()
+	now := time.Now().UTC()
 	for _, t := range tasks {
+		if t.Namespaces != nil && !t.Namespaces.alive() {
+			t.Namespaces = nil
+		}
 		n.sweep(ctx, t, found[t.Want.Arn])
 		t.adopt(found[t.Want.Arn], networks, now)
 		r := n.add(t)
@@ -103,6 +117,9 @@ func (n *node) start(ctx context.Context) error {
 	}
 	return nil
 }
+
+// welcomed notes that the session has begun.
+func (n *node) welcomed() { n.welcomeOnce.Do(func() { close(n.welcome) }) }
 
 // sweep takes away containers that a stopped task left when they could not be removed then.
 func (n *node) sweep(ctx context.Context, t *task, states []ContainerState) {
@@ -148,6 +165,10 @@ func (n *node) apply(ctx context.Context, a proto.Assignment, definition func(st
 	named := map[string]bool{}
 	sortTasks(a.Tasks)
 	for _, want := range a.Tasks {
+		if !taskIDPattern.MatchString(taskID(want.Arn)) {
+			n.log.Warn("assignment names what is no task", "task", want.Arn)
+			continue
+		}
 		named[want.Arn] = true
 		n.assign(ctx, want, definition(want.Definition), first)
 	}

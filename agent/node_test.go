@@ -264,3 +264,100 @@ func TestSequenceRisesAcrossRestarts(t *testing.T) {
 		t.Fatalf("%d after %d and a lost file", n, last)
 	}
 }
+
+func TestRestartPolicyMakesTheContainerAgain(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.assign("RUNNING", "web restart=60")
+		r.want(statusRunning)
+		for n := range 3 {
+			time.Sleep(61 * time.Second)
+			r.m.end("web", 1)
+			s := r.want(statusRunning)
+			if got := s.Containers[0]; got.RestartCount != int32(n+1) || got.LastStatus != statusRunning {
+				t.Fatalf("after exit %d: %+v", n+1, got)
+			}
+		}
+		time.Sleep(time.Second)
+		r.m.end("web", 1)
+		r.want(statusStopped)
+		if n := r.m.count("create web"); n != 4 {
+			t.Errorf("made %d times", n)
+		}
+	})
+}
+
+func TestJournalThatCannotBeWrittenStopsNothing(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		dir := filepath.Join(r.dir, "tasks")
+		if err := os.Rename(dir, dir+".gone"); err != nil {
+			t.Fatal(err)
+		}
+		r.assign("RUNNING", "web")
+		r.want(statusRunning)
+		if err := os.Rename(dir+".gone", dir); err != nil {
+			t.Fatal(err)
+		}
+		time.Sleep(saveAgain)
+		synctest.Wait()
+		r.kill()
+		r.boot()
+		r.want(statusRunning)
+		if n := r.m.count("create web"); n != 1 {
+			t.Errorf("made %d times", n)
+		}
+	})
+}
+
+func TestDesiredStoppedIsNeverTakenBack(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.m.deaf["web"] = true
+		r.assign("RUNNING", "web")
+		r.assign("STOPPED", "web")
+		r.want(statusStopping)
+		r.assign("RUNNING", "web")
+		time.Sleep(31 * time.Second)
+		r.want(statusStopped)
+		r.assign("RUNNING", "web")
+		r.want(statusStopped)
+		if n := r.m.count("create web"); n != 1 {
+			t.Errorf("made %d times", n)
+		}
+	})
+}
+
+func TestPreparedTaskIsPreparedAgainAfterTheMachineRestarted(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.m.gate["create web"] = make(chan struct{})
+		r.assign("RUNNING", "web")
+		r.want(statusPending)
+		r.kill()
+		clear(r.m.cgroups) // what the kernel had is gone
+		clear(r.m.attached)
+		delete(r.m.gate, "create web")
+		r.boot()
+		time.Sleep(welcomePatience)
+		r.want(statusRunning)
+	})
+}
+
+func TestCheckTurnsTheTaskUnhealthy(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.assign("RUNNING", "web hc")
+		time.Sleep(time.Second)
+		if s := r.want(statusRunning); s.HealthStatus != healthy || s.Containers[0].HealthStatus != healthy {
+			t.Errorf("health %s", s.HealthStatus)
+		}
+		r.m.mu.Lock()
+		r.m.sick["web"] = true
+		r.m.mu.Unlock()
+		time.Sleep(21 * time.Second)
+		if s := r.want(statusRunning); s.HealthStatus != unhealthy {
+			t.Errorf("health %s", s.HealthStatus)
+		}
+	})
+}

@@ -75,9 +75,15 @@ func (s *namespaces) release() {
 	if s == nil || s.Holder <= 1 {
 		return
 	}
-	if started, err := processStart(s.Holder); err == nil && started == s.StartedAt {
+	if s.alive() {
 		_ = unix.Kill(s.Holder, unix.SIGKILL) // it may have ended just now
 	}
+}
+
+// alive tells whether the holder is still there.
+func (s *namespaces) alive() bool {
+	started, err := processStart(s.Holder)
+	return err == nil && started == s.StartedAt
 }
 
 // processStart is the time when the process started, in clock ticks since boot.

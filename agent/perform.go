@@ -67,7 +67,16 @@ func (r *runner) cgroupJob() func(context.Context) error {
 
 func (r *runner) pullJob(c *container) func(context.Context) result {
 	ref := aws.Value(r.t.definition(c.Name).Image)
+	early := r.adopted
 	return func(ctx context.Context) result {
+		if early { // this agent has just started: only the server tells how its registry is reached
+			select {
+			case <-r.node.welcome:
+			case <-time.After(welcomePatience):
+			case <-ctx.Done():
+				return result{err: context.Cause(ctx)}
+			}
+		}
 		image, err := r.node.cfg.Deps.Images.Pull(ctx, ref, PullOptions{})
 		return result{image: image, err: err}
 	}
@@ -111,12 +120,22 @@ func (r *runner) createJob(c *container) func(context.Context) error {
 		if err := files.write(); err != nil {
 			return err
 		}
-		if err := r.node.cfg.Deps.Runtime.Create(ctx, spec); err != nil {
+		if err := r.node.create(ctx, spec); err != nil {
 			return err
 		}
 		r.node.logs.resume(id)
 		return nil
 	}
+}
+
+func (n *node) create(ctx context.Context, c Container) error {
+	select {
+	case n.creating <- struct{}{}:
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	defer func() { <-n.creating }()
+	return n.cfg.Deps.Runtime.Create(ctx, c)
 }
 
 func (r *runner) startJob(c *container) func(context.Context) result {

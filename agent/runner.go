@@ -63,7 +63,7 @@ func (r *runner) loop(ctx context.Context) {
 
 // step plans once, records the plan and begins it.
 func (r *runner) step(ctx context.Context) (wake time.Time) {
-	t, now := r.t, time.Now()
+	t, now := r.t, time.Now().UTC()
 	before := t.Status
 	p := t.next(now)
 	for _, a := range p.Do {
@@ -100,7 +100,7 @@ func (r *runner) sleep(ctx context.Context, wake time.Time) {
 	}
 	select {
 	case e := <-r.events:
-		e(r.t, time.Now())
+		e(r.t, time.Now().UTC())
 	case <-alarm:
 	case <-ctx.Done():
 	}
@@ -158,7 +158,7 @@ func (r *runner) launch(ctx context.Context, a action) {
 	r.cancels[a] = cancel
 	r.node.running.Go(func() {
 		defer cancel()
-		began := time.Now()
+		began := time.Now().UTC()
 		res := job(actionCtx)
 		res.began = began
 		if late, ok := errors.AsType[*timeout](context.Cause(actionCtx)); ok && res.err != nil {
