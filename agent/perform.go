@@ -44,8 +44,11 @@ func (r *runner) job(a action) (func(context.Context) result, time.Duration) {
 	case doStop, doKill:
 		return fail(r.signalJob(c, a.Do)), signalLimit
 	case doRestart:
-		id := c.ID
-		return fail(func(ctx context.Context) error { return r.node.cfg.Deps.Runtime.Remove(ctx, id) }), dropLimit
+		id, reset := c.ID, r.node.cfg.Deps.Runtime.Remove
+		if k, ok := r.node.cfg.Deps.Runtime.(layerKeeper); ok {
+			reset = k.Reset
+		}
+		return fail(func(ctx context.Context) error { return reset(ctx, id) }), dropLimit
 	case doDropContainer:
 		return fail(r.dropContainerJob(c)), dropLimit
 	case doDetach:
@@ -183,6 +186,12 @@ func (r *runner) dropTaskJob() func(context.Context) error {
 		spaces.release()
 		return errors.Join(r.node.cfg.Deps.Cgroups.RemoveTask(ctx, parent), r.node.cfg.dropVolumes(arn))
 	}
+}
+
+// layerKeeper removes a container but keeps what it wrote for the next of the same ID: a restart in place finds its
+// files, as on ECS. Implemented by agent/oci.
+type layerKeeper interface {
+	Reset(ctx context.Context, id string) error
 }
 
 // containerSpec is all that the runtime needs to know of the container, and the files to write before.
