@@ -88,30 +88,54 @@ func (i image) push(ctx context.Context, target name.Tag, o Options) (v1.Hash, e
 	if o.Password != "" {
 		options = append(options, remote.WithAuth(&authn.Basic{Username: o.Username, Password: o.Password}))
 	}
-	shown := make(chan struct{})
-	close(shown)
-	if o.Progress != nil {
-		updates := make(chan v1.Update, 64)
-		shown = make(chan struct{})
-		go func() {
-			defer close(shown)
-			for u := range updates {
-				o.Progress(u.Complete, u.Total)
+	write := func() (v1.Hash, error) {
+		if i.ImageIndex != nil {
+			digest, err := i.ImageIndex.Digest()
+			if err != nil {
+				return digest, err
 			}
-		}()
-		options = append(options, remote.WithProgress(updates))
-	}
-	var err error
-	var digest v1.Hash
-	if i.ImageIndex != nil {
-		if digest, err = i.ImageIndex.Digest(); err == nil {
-			err = remote.WriteIndex(target, i.ImageIndex, options...)
+			return digest, remote.WriteIndex(target, i.ImageIndex, options...)
 		}
-	} else if digest, err = i.Image.Digest(); err == nil {
-		err = remote.Write(target, i.Image, options...)
+		digest, err := i.Image.Digest()
+		if err != nil {
+			return digest, err
+		}
+		return digest, remote.Write(target, i.Image, options...)
 	}
-	<-shown // Write and WriteIndex close the channel
+	if o.Progress == nil {
+		return write()
+	}
+	updates := make(chan v1.Update, 64)
+	options = append(options, remote.WithProgress(updates))
+	var digest v1.Hash
+	var err error
+	written := make(chan struct{})
+	go func() {
+		defer close(written)
+		digest, err = write()
+	}()
+	total := show(updates, written, o.Progress)
+	<-written
+	if err == nil {
+		o.Progress(total, total) // what the registry had already is not reported
+	}
 	return digest, err
+}
+
+// show passes updates on until they end or everything is written, and returns the total.
+func show(updates <-chan v1.Update, written <-chan struct{}, progress func(done, total int64)) (total int64) {
+	for {
+		select {
+		case u, more := <-updates:
+			if !more {
+				return total
+			}
+			total = u.Total
+			progress(u.Complete, u.Total)
+		case <-written:
+			return total
+		}
+	}
 }
 
 // open finds out what path is. tag chooses among several images of an archive.
