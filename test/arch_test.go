@@ -24,7 +24,7 @@ const module = "berth"
 // mayImport is the import table: a package (or, with a trailing /..., everything below it) and what of this module
 // it may import. Longest match wins. Arrows point downwards only.
 var mayImport = map[string][]string{
-	"cmd/berth":       {"server", "agent", "agent/oci", "agent/vpc", "agent/doctor", "cli", "supervise", "store/etcd", "ecr/imagefile", "api/...", "aws", "agent/proto/..."},
+	"cmd/berth":       {"server", "agent", "agent/oci", "agent/vpc/...", "agent/doctor", "cli", "supervise", "store/etcd", "ecr/imagefile", "api/...", "aws", "agent/proto/..."},
 	"server":          {"ecs", "ecr", "logs", "logs/events", "iam", "sts", "dispatch", "reconcile", "store", "store/etcd", "aws", "aws/wire", "api/...", "agent/proto/..."},
 	"cli":             {"api/...", "aws"},
 	"supervise":       {},
@@ -50,7 +50,7 @@ var mayImport = map[string][]string{
 	"agent":           {"agent/proto/...", "api/ecs", "aws"},
 	"agent/proto/...": {"api/ecs", "aws", "agent/proto"},
 	"agent/oci":       {"agent", "api/ecs", "aws"},
-	"agent/vpc":       {"agent"},
+	"agent/vpc/...":   {"agent", "agent/vpc/..."},
 	"agent/doctor":    {},
 	"examples/...":    {},
 	"test/...":        {"..."},

@@ -1,0 +1,39 @@
+package main
+
+import (
+	"github.com/spf13/cobra"
+
+	"berth/agent/doctor"
+	"berth/cli"
+)
+
+func doctorCommand(o *options) *cobra.Command {
+	return &cobra.Command{
+		Use:   "doctor",
+		Short: "Check this machine: kernel, control groups, nftables, disk, ports, programs; each with its fix",
+		Args:  cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			config := doctor.Config{DataDir: o.dataDir, Programs: doctor.DefaultPrograms()}
+			if !isUp(o.dataDir) {
+				config.Listen = []string{fromEnv("BERTH_LISTEN", defaultListen), fromEnv("BERTH_AGENT_LISTEN", defaultAgentListen)}
+			}
+			for i, p := range config.Programs {
+				names := []string{p.Name}
+				if p.Name == "tini" {
+					names = []string{"tini-static", "tini", "catatonit"}
+				}
+				config.Programs[i].Path = program(names...)
+			}
+			findings := doctor.Examine(cmd.Context(), config)
+			t := cli.Table{Heading: []string{"CHECK", "RESULT", "DETAIL", "FIX"}}
+			for _, f := range findings {
+				t.Rows = append(t.Rows, []string{f.Name, string(f.Status), f.Detail, f.Fix})
+			}
+			err := cli.Print(cmd.OutOrStdout(), o.output, t, findings)
+			if err == nil && doctor.Worst(findings) == doctor.Fail {
+				err = exitCode(cli.ExitFailed)
+			}
+			return err
+		},
+	}
+}

@@ -1,0 +1,95 @@
+package server
+
+import (
+	"context"
+	"net/http"
+	"slices"
+	"time"
+
+	own "berth/api/berth"
+	ecrapi "berth/api/ecr"
+	ecsapi "berth/api/ecs"
+	logsapi "berth/api/logs"
+	stsapi "berth/api/sts"
+	"berth/aws"
+	"berth/aws/wire"
+	"berth/dispatch"
+	"berth/ecr"
+	"berth/ecs"
+	"berth/iam"
+	"berth/logs"
+	"berth/logs/events"
+	"berth/reconcile"
+	"berth/store"
+	"berth/sts"
+)
+
+// services are what a control plane is made of.
+type services struct {
+	ecs      *ecs.Service
+	logs     *logs.Service
+	ecr      *ecr.Service
+	own      *ownService
+	events   *events.Engine
+	dispatch *dispatch.Server
+	loop     *reconcile.Loop
+}
+
+// tables of every service, in one list.
+func tables() []store.AnyTable {
+	return slices.Concat(iam.Tables(), ecs.Tables(), logs.Tables(), ecr.Tables(), dispatch.Tables(), []store.AnyTable{probes})
+}
+
+// mounts are the paths that are not an AWS API: the registry, and what needs no signature.
+func (s *Server) mounts() []wire.Mount {
+	return []wire.Mount{
+		{Prefix: "/v2/", Handler: s.ecr.Handler()},
+		{Prefix: own.PathReady, Handler: http.HandlerFunc(serveReady)},
+		{Prefix: own.PathBackup, Handler: http.HandlerFunc(s.own.serveBackup)},
+	}
+}
+
+// frontDoor is the one handler of the API listener.
+func (s *Server) frontDoor() http.Handler {
+	authenticate := (&iam.Verifier{Keys: iam.StoredKeys{Store: s.store}}).Authenticate
+	if s.config.DevCredentials {
+		authenticate = iam.DevAuthenticator
+	}
+	return wire.New(wire.Config{
+		Services: []wire.Service{
+			{API: &ecsapi.API, Handler: s.ecs, Invalid: ecs.Invalid},
+			{API: &logsapi.API, Handler: s.logs},
+			{API: &ecrapi.API, Handler: s.ecr},
+			{API: &stsapi.API, Handler: sts.New()},
+			{API: &own.API, Handler: s.own},
+		},
+		Mounts: s.mounts(), Authenticate: authenticate, Log: s.log,
+	})
+}
+
+// assemble makes every service. The listeners are open already, so their addresses are known.
+func (s *Server) assemble(ctx context.Context) (_ *services, err error) {
+	key, err := pageKey(s.config)
+	if err != nil {
+		return nil, err
+	}
+	pages, out := aws.NewPages(key), &services{}
+	if out.events, err = events.Open(events.Config{Dir: s.config.path("logs"), Log: s.log}); err != nil {
+		return nil, err
+	}
+	out.logs = logs.New(logs.Deps{Store: s.store, Events: out.events, Pages: pages, Log: s.log})
+	out.ecs = ecs.New(ecs.Deps{
+		Store: s.store, Pages: pages, Log: s.log, Config: ecs.Config{StoppedTaskRetention: s.config.StoppedTaskRetention},
+	})
+	out.ecr, err = ecr.New(ecr.Deps{
+		Store: s.store, Pages: pages, Root: s.config.path("registry"), Key: key, InUse: s.inUse, Log: s.log,
+		Endpoint: func() string { return "http://" + s.api.Addr().String() },
+	})
+	if err != nil {
+		return nil, err
+	}
+	out.own = &ownService{s: s, backups: map[string]time.Time{}}
+	out.dispatch, err = s.newDispatch(out)
+	out.loop = reconcile.New(s.store, s.log, slices.Concat(out.ecs.Reconcilers(), out.logs.Reconcilers(), out.ecr.Reconcilers())...)
+	return out, err
+}
