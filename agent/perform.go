@@ -107,7 +107,7 @@ func (r *runner) logsJob(c *container) func(context.Context) error {
 // createJob writes the files that the container sees in /etc and creates it.
 func (r *runner) createJob(c *container) func(context.Context) error {
 	spec, files, err := r.containerSpec(c)
-	id, again := c.ID, r.adopted
+	id, again := c.ID, r.adopted && !c.Ran
 	return func(ctx context.Context) error {
 		if err != nil {
 			return err
