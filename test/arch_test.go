@@ -51,7 +51,7 @@ var mayImport = map[string][]string{
 	"agent/proto/...": {"api/ecs", "aws", "agent/proto"},
 	"agent/oci":       {"agent", "api/ecs", "aws"},
 	"agent/vpc/...":   {"agent", "agent/vpc/..."},
-	"agent/doctor":    {},
+	"agent/doctor":    {"agent/vpc/thread"},
 	"examples/...":    {},
 	"test/...":        {"..."},
 }

@@ -185,3 +185,40 @@ func TestHalfMadeAttachmentIsDroppedByTheNextAgent(t *testing.T) {
 	}
 	attach(t, n2, "next", agent.PortRequest{ContainerPort: 80, HostPort: 8080, Protocol: "tcp"}) // the port is free again
 }
+
+// After a power failure the files are there, and the namespaces, links, rules and processes are not.
+func TestNothingIsAdoptedAfterAReboot(t *testing.T) {
+	m := netlab.New(t, 1).Machines[0]
+	cfg := testConfig(t, t.TempDir()+"/net")
+	n := openOn(t, m, cfg)
+	attach(t, n, "before", agent.PortRequest{ContainerPort: 80, HostPort: 8080, Protocol: "tcp"})
+	if err := n.Close(); err != nil {
+		t.Fatal(err)
+	}
+	killProxy(t, n)
+	for _, file := range []string{n.cfg.path("ns", "bridge"), n.cfg.namespacePath("before")} {
+		if err := removeNamespace(file); err != nil {
+			t.Fatal(err)
+		}
+		if err := os.WriteFile(file, nil, 0o400); err != nil {
+			t.Fatal(err)
+		}
+	}
+	again := netlab.New(t, 1).Machines[0]
+	n2 := openOn(t, again, cfg)
+	if ids, _ := n2.List(t.Context()); len(ids) != 0 {
+		t.Errorf("List: got %v, want none", ids)
+	}
+	res := attach(t, n2, "after", agent.PortRequest{ContainerPort: 80, HostPort: 8080, Protocol: "tcp"})
+	serveTCP(t, res.NetNS, "web", 80)
+	for _, addr := range []string{"127.0.0.1:8080", "[::1]:8080"} {
+		if _, err := ask(t.Context(), again.Dial, "tcp", addr, "hello"); err != nil {
+			t.Errorf("%s: %v", addr, err)
+		}
+	}
+	for range 2 {
+		if err := n2.Detach(t.Context(), "after"); err != nil {
+			t.Errorf("detach: %v", err)
+		}
+	}
+}

@@ -146,50 +146,64 @@ func (c *Client) Start(ctx context.Context, command []string) error {
 	return fmt.Errorf("start port proxy: it ended at once: %s", strings.TrimSpace(string(said)))
 }
 
+// stopTimeout is how long a process may take to end before it is killed.
+const stopTimeout = 3 * time.Second
+
 // Stop ends the process, if there is one, and returns when it is gone.
 func (c *Client) Stop(ctx context.Context) error {
-	if _, err := c.call(ctx, request{Op: "stop"}); err == nil {
-		if err := c.Wait(ctx); err != nil {
-			return err
-		}
+	pidfd, err := c.process()
+	if err != nil || pidfd < 0 {
+		return err
 	}
-	lock, err := os.OpenFile(filepath.Join(c.dir, lockFile), os.O_RDWR, 0)
-	if errors.Is(err, os.ErrNotExist) {
-		return nil
-	}
-	if err != nil {
-		return fmt.Errorf("stop port proxy: %w", err)
-	}
-	defer lock.Close()
-	for wait := time.Millisecond; ; wait = min(2*wait, 50*time.Millisecond) {
-		if unix.Flock(int(lock.Fd()), unix.LOCK_EX|unix.LOCK_NB) == nil {
+	defer unix.Close(pidfd)
+	_, _ = c.call(ctx, request{Op: "stop"}) // one that does not answer is killed below
+	for started, killed := time.Now(), false; ; {
+		if gone(pidfd) {
 			return nil
 		}
-		if wait >= 16*time.Millisecond {
-			c.kill()
-		}
-		select {
-		case <-ctx.Done():
+		if ctx.Err() != nil {
 			return fmt.Errorf("stop port proxy: %w", ctx.Err())
-		case <-time.After(wait):
+		}
+		if !killed && time.Since(started) > stopTimeout {
+			killed = true
+			if err := unix.PidfdSendSignal(pidfd, unix.SIGKILL, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("kill port proxy: %w", err)
+			}
 		}
 	}
 }
 
-// kill ends a process that holds the lock and does not answer. The command line is compared, because the number in
-// the file may be another process's by now.
-func (c *Client) kill() {
+// gone waits a moment for a process to end.
+func gone(pidfd int) bool {
+	n, err := unix.Poll([]unix.PollFd{{Fd: int32(pidfd), Events: unix.POLLIN}}, 20)
+	return err == nil && n > 0
+}
+
+// process opens the process that the lock file names, or returns -1 when it has ended. The command line is compared,
+// because the number may be another process's by now.
+func (c *Client) process() (pidfd int, err error) {
 	data, err := os.ReadFile(filepath.Join(c.dir, lockFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return -1, nil
+	}
 	if err != nil {
-		return
+		return -1, fmt.Errorf("find port proxy: %w", err)
 	}
 	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
 	if err != nil || pid <= 1 {
-		return
+		return -1, nil //nolint:nilerr // it died before it wrote its number
+	}
+	pidfd, err = unix.PidfdOpen(pid, 0)
+	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
+		return -1, nil
+	}
+	if err != nil {
+		return -1, fmt.Errorf("find port proxy: %w", err)
 	}
 	cmdline, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid))
 	if err != nil || !strings.Contains(string(cmdline), "--dir\x00"+c.dir+"\x00") {
-		return
+		unix.Close(pidfd)
+		return -1, nil //nolint:nilerr // ended meanwhile, or somebody else
 	}
-	_ = unix.Kill(pid, unix.SIGKILL)
+	return pidfd, nil
 }
