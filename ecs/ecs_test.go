@@ -21,12 +21,12 @@ const (
 // world is a service on a memory store, with a clock that stands still unless moved.
 type world struct {
 	*Service
-	t     *testing.T
+	t     testing.TB
 	ctx   context.Context
 	clock time.Time
 }
 
-func newWorld(t *testing.T) *world {
+func newWorld(t testing.TB) *world {
 	t.Helper()
 	st, err := store.Open(store.Config{Tables: Tables()})
 	if err != nil {
@@ -40,8 +40,8 @@ func newWorld(t *testing.T) *world {
 }
 
 // must fails the test on an error and returns the value.
-func must[T any](v T, err error) func(t *testing.T) T {
-	return func(t *testing.T) T {
+func must[T any](v T, err error) func(t testing.TB) T {
+	return func(t testing.TB) T {
 		t.Helper()
 		if err != nil {
 			t.Fatal(err)
@@ -51,7 +51,7 @@ func must[T any](v T, err error) func(t *testing.T) T {
 }
 
 // input decodes JSON as the front door does.
-func input[T any](t *testing.T, text string) *T {
+func input[T any](t testing.TB, text string) *T {
 	t.Helper()
 	out := new(T)
 	if err := json.Unmarshal([]byte(text), out); err != nil {
