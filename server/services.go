@@ -2,6 +2,8 @@ package server
 
 import (
 	"context"
+	"errors"
+	"log/slog"
 	"net/http"
 	"slices"
 	"time"
@@ -63,8 +65,27 @@ func (s *Server) frontDoor() http.Handler {
 			{API: &stsapi.API, Handler: sts.New()},
 			{API: &own.API, Handler: s.own},
 		},
-		Mounts: s.mounts(), Authenticate: authenticate, Log: s.log,
+		Mounts: s.mounts(), Authenticate: authenticate, Unavailable: unavailable, Log: s.log, RequestLog: s.requestLog(),
 	})
+}
+
+// requestLog has a line for each request; only wanted for debugging, since it grows with the traffic.
+func (s *Server) requestLog() *slog.Logger {
+	if s.log.Enabled(context.Background(), slog.LevelDebug) {
+		return s.log
+	}
+	return nil
+}
+
+// unavailable says which errors of the store a caller may meet by trying again.
+func unavailable(err error) (text string, ok bool) {
+	switch {
+	case errors.Is(err, store.ErrNoSpace):
+		return "The store is full. Nothing can be changed until space is freed.", true
+	case errors.Is(err, store.ErrUnavailable), errors.Is(err, store.ErrClosed):
+		return "The store cannot be reached. Try again later.", true
+	}
+	return "", false
 }
 
 // assemble makes every service. The listeners are open already, so their addresses are known.
