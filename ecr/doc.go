@@ -17,6 +17,7 @@
 //	service.go, repository.go, image.go, layer.go, policy.go, tag.go, authorization.go     the AWS API
 //	storage.go     distribution's storage: what there is, put, delete
 //	serve.go       the /v2/ handlers: login, create on push, immutable tags; the agents' handler, pulls without login
+//	answer.go      answers: errors in the registry's form, failures without their details
 //	referrers.go   the referrers list, which distribution has not
 //	index.go       Image records after a push, and from storage
 //	collect.go     removal of blobs that no manifest names

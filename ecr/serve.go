@@ -3,7 +3,6 @@ package ecr
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"errors"
 	"io"
 	"net/http"
@@ -226,7 +225,8 @@ func (s *Service) pushManifest(w http.ResponseWriter, r *http.Request, repo Repo
 			}
 		}
 		if answer.status >= http.StatusInternalServerError {
-			s.logFailure(r, answer.status, answer.body.Bytes())
+			s.refuseFailure(w, r, answer.status, answer.body.Bytes())
+			return nil
 		}
 		answer.send(w)
 		return nil
@@ -294,85 +294,4 @@ func (s *Service) fail(w http.ResponseWriter, r *http.Request, err error) {
 	default:
 		refuse(w, http.StatusBadRequest, "DENIED", e.Message)
 	}
-}
-
-func refuse(w http.ResponseWriter, status int, code, message string) {
-	reply(w, status, map[string]any{"errors": []map[string]string{{"code": code, "message": message}}})
-}
-
-func reply(w http.ResponseWriter, status int, body any) { replyAs(w, status, "application/json", body) }
-
-func replyAs(w http.ResponseWriter, status int, mediaType string, body any) {
-	w.Header().Set("Docker-Distribution-Api-Version", "registry/2.0")
-	w.Header().Set("Content-Type", mediaType)
-	w.WriteHeader(status)
-	_ = json.NewEncoder(w).Encode(body) // the client is gone if this fails
-}
-
-// pass lets distribution answer, and logs what it could not do.
-func (s *Service) pass(w http.ResponseWriter, r *http.Request) {
-	watched := &failureWriter{ResponseWriter: w}
-	s.files.http.ServeHTTP(watched, r)
-	if watched.status != 0 {
-		s.logFailure(r, watched.status, watched.body)
-	}
-}
-
-func (s *Service) logFailure(r *http.Request, status int, body []byte) {
-	s.Log.Error("registry request failed", "op", r.Method+" "+r.URL.Path, "request", aws.RequestIDFrom(r.Context()), "status", status, "err", string(body))
-}
-
-// failureWriter keeps the beginning of an answer that is a 5xx.
-type failureWriter struct {
-	http.ResponseWriter
-	status int
-	body   []byte
-}
-
-func (f *failureWriter) WriteHeader(status int) {
-	if status >= http.StatusInternalServerError {
-		f.status = status
-	}
-	f.ResponseWriter.WriteHeader(status)
-}
-
-func (f *failureWriter) Write(p []byte) (int, error) {
-	if f.status != 0 && len(f.body) < 1024 {
-		f.body = append(f.body, p...)
-	}
-	return f.ResponseWriter.Write(p)
-}
-
-// ReadFrom lets layers go to the socket without a copy.
-func (f *failureWriter) ReadFrom(r io.Reader) (int64, error) { return io.Copy(f.ResponseWriter, r) }
-
-// Unwrap is for http.ResponseController.
-func (f *failureWriter) Unwrap() http.ResponseWriter { return f.ResponseWriter }
-
-// buffered keeps an answer until it may be sent.
-type buffered struct {
-	header http.Header
-	status int
-	body   bytes.Buffer
-}
-
-func (b *buffered) Header() http.Header { return b.header }
-
-func (b *buffered) WriteHeader(status int) {
-	if b.status == 0 {
-		b.status = status
-	}
-}
-
-func (b *buffered) Write(p []byte) (int, error) {
-	b.WriteHeader(http.StatusOK)
-	return b.body.Write(p)
-}
-
-func (b *buffered) send(w http.ResponseWriter) {
-	for k, v := range b.header {
-		w.Header()[k] = v
-	}
-	w.WriteHeader(b.status)
-	_, _ = w.Write(b.body.Bytes())
 }

@@ -194,6 +194,14 @@ func (f *files) removeRepository(ctx context.Context, key string) error {
 	return nil
 }
 
+// cancel removes what an upload has sent.
+func (f *files) cancel(ctx context.Context, key, id string) error {
+	if err := f.driver.Delete(ctx, repositoriesPath+"/"+key+"/_uploads/"+id); err != nil && !isMissing(err) {
+		return fmt.Errorf("remove upload %s of %s: %w", id, key, err)
+	}
+	return nil
+}
+
 // touch makes a blob look new, so that it is not collected before the manifest comes that will name it.
 func (f *files) touch(key string, dgst digest.Digest, now time.Time) {
 	for _, p := range []string{dataPath(dgst), repositoriesPath + "/" + key + "/_layers/sha256/" + dgst.Encoded() + "/link"} {
