@@ -20,18 +20,18 @@ type Coverage struct {
 
 // Reasons that stand in many lines.
 const (
-	laterServices  = "services and deployments: own issue"
-	laterProviders = "capacity providers: own issue"
-	laterDaemons   = "managed daemons: own issue"
-	laterExpress   = "Express services: own issue"
-	laterConnect   = "Service Connect: own issue"
-	laterSecrets   = "secrets: own issue"
-	laterFargate   = "Fargate: own issue"
+	laterServices  = "services and deployments: not built yet"
+	laterProviders = "capacity providers: not built yet"
+	laterDaemons   = "managed daemons: not built yet"
+	laterExpress   = "Express services: not built yet"
+	laterConnect   = "Service Connect: not built yet"
+	laterSecrets   = "secrets: not built yet"
+	laterFargate   = "Fargate: not built yet"
 	laterAgent     = "for Amazon's agent; Berth's agent has its own protocol"
-	laterVolumes   = "network volumes: own issue"
+	laterVolumes   = "network volumes: not built yet"
 	laterMesh      = "App Mesh has ended"
-	laterLens      = "FireLens: own issue"
-	laterRoles     = "IAM: own issue; the machine's attributes are checked"
+	laterLens      = "FireLens: not built yet"
+	laterRoles     = "IAM is not built yet; the machine's attributes are checked"
 )
 
 // OperationCoverage has a line for every operation of the model, by name.
@@ -71,7 +71,7 @@ func OperationCoverage() []Coverage {
 		{Refused, laterExpress, []string{
 			"CreateExpressGatewayService", "DescribeExpressGatewayService", "UpdateExpressGatewayService", "DeleteExpressGatewayService",
 		}},
-		{Refused, "ECS Exec: own issue", []string{"ExecuteCommand"}},
+		{Refused, "ECS Exec: not built yet", []string{"ExecuteCommand"}},
 		{Refused, laterAgent, []string{
 			"DiscoverPollEndpoint", "SubmitTaskStateChange", "SubmitContainerStateChange", "SubmitAttachmentStateChanges",
 		}},
@@ -101,7 +101,7 @@ func RegisterTaskDefinitionCoverage() []Coverage {
 		{c + "logConfiguration.logDriver", ActedOn, "awslogs, json-file and none; others are refused"},
 		{c + "logConfiguration.options", ActedOn, "options without effect are refused"},
 		{c + "logConfiguration.secretOptions", Refused, laterSecrets},
-		{c + "environmentFiles", Refused, "object storage: own issue"},
+		{c + "environmentFiles", Refused, "object storage: not built yet"},
 		{c + "firelensConfiguration", Refused, laterLens},
 		{c + "credentialSpecs", Refused, "gMSA needs a domain"},
 		{c + "dockerSecurityOptions", ActedOn, "credentialspec is refused"},
@@ -125,7 +125,7 @@ func RegisterTaskDefinitionCoverage() []Coverage {
 		{"inferenceAccelerators", StoredOnly, "retired by AWS; such definitions can't be run"},
 		{"ephemeralStorage", StoredOnly, laterFargate},
 		{"runtimePlatform", ActedOn, "places tasks on machines of the architecture and system"},
-		{"enableFaultInjection", Refused, "true is refused; fault endpoints: own issue"},
+		{"enableFaultInjection", Refused, "true is refused; fault endpoints: not built yet"},
 	}
 }
 
@@ -137,12 +137,12 @@ func RunTaskCoverage() []Coverage {
 		{"cluster", ActedOn, ""},
 		{"count", ActedOn, ""},
 		{"enableECSManagedTags", ActedOn, ""},
-		{"enableExecuteCommand", Refused, "true is refused; ECS Exec: own issue"},
+		{"enableExecuteCommand", Refused, "true is refused; ECS Exec: not built yet"},
 		{"group", ActedOn, ""},
 		{"launchType", ActedOn, "EC2 and EXTERNAL; " + laterFargate},
-		{"networkConfiguration", Refused, "VPC: own issue"},
+		{"networkConfiguration", Refused, "VPC: not built yet"},
 		{"overrides", ActedOn, ""},
-		{o + "environmentFiles", Refused, "object storage: own issue"},
+		{o + "environmentFiles", Refused, "object storage: not built yet"},
 		{o + "resourceRequirements", ActedOn, "GPU; InferenceAccelerator is refused"},
 		{"overrides.inferenceAcceleratorOverrides", Refused, "retired by AWS"},
 		{"overrides.executionRoleArn", StoredOnly, laterRoles},
