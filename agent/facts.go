@@ -32,6 +32,9 @@ func (t *task) begin(a action, now time.Time) {
 func (t *task) done(a action, r result, now time.Time) {
 	delete(t.busy, a)
 	c := t.container(a.Container)
+	if a.Do == doPull && t.Cause == nil {
+		t.PullStoppedAt = now
+	}
 	switch {
 	case c == nil:
 		t.doneTask(a, r)
@@ -75,7 +78,6 @@ func (t *task) doneContainer(c *container, a action, r result, now time.Time) {
 	switch a.Do {
 	case doPull:
 		c.Image = &r.image
-		t.PullStoppedAt = now
 	case doNetwork:
 		c.Net = &r.net
 	case doLogs:

@@ -112,6 +112,9 @@ func (l *logShipper) prepare(ctx context.Context, t logTarget) error {
 	ctx, cancel := context.WithTimeout(ctx, checkWait)
 	defer cancel()
 	err := post(ctx, t.batch(nil))
+	if errors.Is(ctx.Err(), context.Canceled) {
+		return ctx.Err() // the task stops
+	}
 	if refused, ok := errors.AsType[*errRefused](err); ok {
 		if code, message := refused.aws(); code == "ResourceNotFoundException" {
 			return &Error{Name: "CannotStartContainerError", Err: err,

@@ -208,11 +208,11 @@ func (t *task) planRelease(p *plan, now time.Time) {
 	}
 	left := false
 	for _, c := range t.Containers {
+		left = left || !c.Removed || !c.Detached
 		if !c.Removed {
-			left = true
 			p.add(doDropContainer, c.Name)
-		} else if !c.Detached {
-			left = true
+		}
+		if !c.Detached {
 			p.add(doDetach, c.Name)
 		}
 	}

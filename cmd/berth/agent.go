@@ -230,7 +230,7 @@ func runAgent(ctx context.Context, config agent.Config, f *agentFlags, dataDir s
 // namespaces, rules, helper processes.
 func cleanUp(ctx context.Context, dataDir string) error {
 	log := slog.New(slog.DiscardHandler)
-	var errs []error
+	errs := []error{agent.CleanUp(filepath.Join(dataDir, "agent"))}
 	if _, err := os.Stat(filepath.Join(dataDir, "agent", "oci")); err == nil {
 		runtime, err := oci.Open(ociConfig(dataDir, "", log))
 		if err == nil {
