@@ -90,7 +90,7 @@ func RegisterTaskDefinitionCoverage() []Coverage {
 		{"family", ActedOn, ""},
 		{"taskRoleArn", StoredOnly, laterRoles},
 		{"executionRoleArn", StoredOnly, laterRoles},
-		{"networkMode", ActedOn, "awsvpc can be registered, not run: VPC has its own issue"},
+		{"networkMode", ActedOn, "awsvpc can be registered, not run: VPC is not built yet"},
 		{"containerDefinitions", ActedOn, ""},
 		{c + "portMappings[].name", StoredOnly, laterConnect},
 		{c + "portMappings[].appProtocol", StoredOnly, laterConnect},
