@@ -79,8 +79,8 @@ func checkKernel(f Facts) Finding {
 	const name = "kernel"
 	v := parseVersion(f.KernelRelease)
 	switch {
-	case compareVersions(v, []int{4, 19}) < 0:
-		return found(name, Fail, "use a kernel from 5.10 on (Debian 11, Ubuntu 22.04 or newer)", "%s is older than 4.19", f.KernelRelease)
+	case compareVersions(v, []int{5, 4}) < 0:
+		return found(name, Fail, "use a kernel from 5.10 on (Debian 11, Ubuntu 22.04 or newer)", "%s is older than 5.4", f.KernelRelease)
 	case compareVersions(v, []int{5, 10}) < 0:
 		return found(name, Warn, "use a kernel from 5.10 on (Debian 11, Ubuntu 22.04 or newer)", "%s is older than 5.10 and not tested", f.KernelRelease)
 	}

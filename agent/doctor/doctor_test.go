@@ -53,7 +53,7 @@ func TestEachFaultIsFoundAndHasAFix(t *testing.T) {
 		{"not root", func(f *Facts) { f.EUID = 1000 }, "rights", Fail, "user 1000"},
 		{"no CAP_NET_ADMIN", func(f *Facts) { f.Capabilities &^= 1 << unix.CAP_NET_ADMIN }, "rights", Fail, "CAP_NET_ADMIN"},
 		{"no CAP_SYS_RESOURCE", func(f *Facts) { f.Capabilities &^= 1 << unix.CAP_SYS_RESOURCE }, "rights", Warn, "CAP_SYS_RESOURCE"},
-		{"very old kernel", func(f *Facts) { f.KernelRelease = "4.9.0-8" }, "kernel", Fail, "4.19"},
+		{"very old kernel", func(f *Facts) { f.KernelRelease = "4.19.0-8" }, "kernel", Fail, "5.4"},
 		{"old kernel", func(f *Facts) { f.KernelRelease = "5.4.0-100-generic" }, "kernel", Warn, "5.10"},
 		{"no net namespace", func(f *Facts) { f.Namespaces = []string{"mnt", "pid", "ipc", "uts"} }, "namespaces", Fail, "net"},
 		{"no seccomp", func(f *Facts) { f.Seccomp = false }, "seccomp", Warn, "filter"},

@@ -27,6 +27,6 @@
 //	proxy.*               package portproxy
 //
 // Sysctls of the main namespace: net.ipv4.ip_forward is set to 1 and put back by Cleanup of the last agent of the
-// machine; while it was 0 before, only traffic of agents is forwarded. All others belong to links and
+// machine; where it was 0 before, a rule keeps the machine from routing between its networks. All others belong to links and
 // namespaces that go away.
 package vpc

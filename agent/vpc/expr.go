@@ -15,6 +15,8 @@ const r0 = unix.NFT_REG32_00
 const (
 	ctStatusDNAT  = 1 << 5 // IPS_DST_NAT
 	addrTypeLocal = 2      // RTN_LOCAL
+	metaIIFKind   = expr.MetaKey(26)
+	metaOIFKind   = expr.MetaKey(27)
 )
 
 // match is part of a rule.
@@ -44,14 +46,14 @@ func iifNot(name string) match { return meta(expr.MetaKeyIIFNAME, expr.CmpOpNeq,
 func oifIs(name string) match  { return meta(expr.MetaKeyOIFNAME, expr.CmpOpEq, ifname(name)) }
 func oifNot(name string) match { return meta(expr.MetaKeyOIFNAME, expr.CmpOpNeq, ifname(name)) }
 
-// iifStarts and oifStarts match every interface with a prefix: fewer bytes are compared.
+// iifStarts matches every interface with a prefix: fewer bytes are compared.
 func iifStarts(prefix string) match {
 	return meta(expr.MetaKeyIIFNAME, expr.CmpOpEq, []byte(prefix))
 }
 
-func oifStarts(prefix string) match {
-	return meta(expr.MetaKeyOIFNAME, expr.CmpOpEq, []byte(prefix))
-}
+// iifKind and oifKind match links of a kind as "ip link add type" has it. Hardware has none and never matches.
+func iifKind(kind string) match { return meta(metaIIFKind, expr.CmpOpEq, ifname(kind)) }
+func oifKind(kind string) match { return meta(metaOIFKind, expr.CmpOpEq, ifname(kind)) }
 
 func protocolIs(number byte) match {
 	return meta(expr.MetaKeyL4PROTO, expr.CmpOpEq, []byte{number})

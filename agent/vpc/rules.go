@@ -131,7 +131,8 @@ func hostSources(c Config, f fabric) [][]match {
 }
 
 // hostForward lets through what belongs to published ports and, if wanted, what containers begin. Where the machine did not
-// forward before, it must not become a router for anybody else.
+// forward before, it must not become a router between the networks that it is on; links of containers and virtual machines, also
+// of other engines, are no such networks.
 func hostForward(c Config, f fabric) [][]match {
 	up := c.uplinkName()
 	rules := [][]match{
@@ -149,7 +150,10 @@ func hostForward(c Config, f fabric) [][]match {
 	}
 	rules = append(rules, []match{iifIs(up), reject()})
 	if f.ForwardWas == "0" {
-		rules = append(rules, []match{iifStarts(linkPrefix), accept()}, []match{oifStarts(linkPrefix), accept()}, []match{drop()})
+		for _, kind := range []string{"veth", "bridge"} {
+			rules = append(rules, []match{iifKind(kind), accept()}, []match{oifKind(kind), accept()})
+		}
+		rules = append(rules, []match{drop()})
 	}
 	return rules
 }
