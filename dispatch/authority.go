@@ -16,10 +16,12 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"time"
 
+	"berth/aws"
 	"berth/ecs"
 )
 
@@ -220,12 +222,17 @@ func MachineOf(state *tls.ConnectionState) (m ecs.Machine, ok bool) {
 		return m, false
 	}
 	leaf := state.PeerCertificates[0]
-	if len(leaf.URIs) != 1 || leaf.URIs[0].Scheme != "berth" || leaf.URIs[0].Host != "agent" {
+	if len(leaf.URIs) != 1 {
 		return m, false
 	}
-	parts := strings.Split(strings.TrimPrefix(leaf.URIs[0].Path, "/"), "/")
+	uri := leaf.URIs[0]
+	parts := strings.Split(strings.TrimPrefix(uri.Path, "/"), "/")
 	if len(parts) != 4 {
 		return m, false
 	}
-	return ecs.Machine{Account: parts[0], Region: parts[1], Cluster: parts[2], ID: parts[3]}, true
+	m = ecs.Machine{Account: parts[0], Region: parts[1], Cluster: parts[2], ID: parts[3]}
+	if machineURI(m).String() != uri.String() || !aws.IsAccountID(m.Account) || slices.Contains(parts, "") {
+		return ecs.Machine{}, false
+	}
+	return m, true
 }

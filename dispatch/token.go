@@ -54,6 +54,9 @@ func (t Tokens) Create(ctx context.Context, who ecs.Machine, life time.Duration,
 	if life <= 0 {
 		life = DefaultTokenLife
 	}
+	if who.Cluster == "" {
+		who.Cluster = "default"
+	}
 	var secret [24]byte
 	_, _ = rand.Read(secret[:]) // never fails: crypto/rand ends the program instead
 	text := base64.RawURLEncoding.EncodeToString(secret[:])

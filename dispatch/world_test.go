@@ -45,6 +45,7 @@ type world struct {
 	store  *store.Store
 	ecs    *ecs.Service
 	ca     *dispatch.Authority
+	caDir  string
 	tokens dispatch.Tokens
 	server *dispatch.Server
 	logs   *fakeLogs
@@ -78,12 +79,13 @@ func newWorldAt(t *testing.T, heartbeat time.Duration) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	ca, err := dispatch.OpenAuthority(filepath.Join(t.TempDir(), "ca"), time.Now())
+	caDir := filepath.Join(t.TempDir(), "ca")
+	ca, err := dispatch.OpenAuthority(caDir, time.Now())
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := &world{
-		T: t, store: st, ca: ca, logs: &fakeLogs{}, tokens: dispatch.Tokens{Store: st, Authority: ca},
+		T: t, store: st, ca: ca, caDir: caDir, logs: &fakeLogs{}, tokens: dispatch.Tokens{Store: st, Authority: ca},
 		ctx: aws.WithCaller(t.Context(), aws.RootCaller(account, region, "AKIDEXAMPLE")),
 		ecs: ecs.New(ecs.Deps{Store: st, Pages: aws.NewPages([]byte("test"))}),
 	}
