@@ -127,12 +127,16 @@ func (w *watchedBody) Close() error {
 
 // count unpacks a layer to nowhere.
 func (g *guard) count(compressed io.Reader) error {
-	decompress, rest, err := compression.DetectCompression(compressed)
+	format, decompress, rest, err := compression.DetectCompressionFormat(compressed)
 	if err != nil {
 		return fmt.Errorf("layer: %w", err)
 	}
 	plain := io.NopCloser(rest)
 	if decompress != nil {
+		// Other formats are in no registry's layers, and let a header ask for gigabytes of memory.
+		if name := format.Name(); name != compression.Gzip.Name() && name != compression.Zstd.Name() && name != compression.ZstdChunked.Name() {
+			return fmt.Errorf("layer is compressed with %s: only gzip and zstd are supported", name)
+		}
 		if plain, err = decompress(rest); err != nil {
 			return fmt.Errorf("layer: %w", err)
 		}
