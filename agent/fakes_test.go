@@ -23,10 +23,15 @@ type machine struct {
 	attached   map[string]NetworkRequest
 	cgroups    map[string]bool
 	calls      []string         // "create web"
+	lives      map[string]int   // how often each container's process was started
 	fail       map[string]error // by call
 	deaf       map[string]bool  // containers that ignore the stop signal
 	sick       map[string]bool  // containers whose check fails
 	gate       map[string]chan struct{}
+	// trap makes the call of that number (from 1) hang until its agent is killed; before its effect, or after it with late.
+	trap    int
+	late    bool
+	trapped string // the call that hung
 }
 
 type fakeContainer struct {
@@ -37,7 +42,7 @@ type fakeContainer struct {
 
 func newMachine() *machine {
 	return &machine{containers: map[string]*fakeContainer{}, attached: map[string]NetworkRequest{}, cgroups: map[string]bool{},
-		fail: map[string]error{}, deaf: map[string]bool{}, sick: map[string]bool{}, gate: map[string]chan struct{}{}}
+		lives: map[string]int{}, fail: map[string]error{}, deaf: map[string]bool{}, sick: map[string]bool{}, gate: map[string]chan struct{}{}}
 }
 
 func (m *machine) deps() Deps {
@@ -49,7 +54,16 @@ func (m *machine) called(ctx context.Context, call string) error {
 	m.mu.Lock()
 	m.calls = append(m.calls, call)
 	gate, err := m.gate[call], m.fail[call]
+	hang := len(m.calls) == m.trap
+	if hang {
+		m.trapped = call
+	}
+	hang = hang && !m.late
 	m.mu.Unlock()
+	if hang {
+		<-ctx.Done()
+		return ctx.Err()
+	}
 	if gate != nil {
 		select {
 		case <-gate:
@@ -58,6 +72,19 @@ func (m *machine) called(ctx context.Context, call string) error {
 		}
 	}
 	return err
+}
+
+// linger hangs after the effect of the call, if that is the trapped one.
+func (m *machine) linger(ctx context.Context, call string) {
+	m.mu.Lock()
+	hang := m.late && m.trapped == call && len(m.calls) >= m.trap && m.trap > 0
+	if hang {
+		m.trap = 0
+	}
+	m.mu.Unlock()
+	if hang {
+		<-ctx.Done()
+	}
 }
 
 func (m *machine) Pull(ctx context.Context, ref string, _ PullOptions) (Image, error) {
@@ -70,6 +97,7 @@ func (m *machine) Pull(ctx context.Context, ref string, _ PullOptions) (Image, e
 func (m *machine) Collect(ctx context.Context) error { return m.called(ctx, "collect") }
 
 func (m *machine) Create(ctx context.Context, c Container) error {
+	defer m.linger(ctx, "create "+c.Name)
 	if err := m.called(ctx, "create "+c.Name); err != nil {
 		return err
 	}
@@ -77,6 +105,9 @@ func (m *machine) Create(ctx context.Context, c Container) error {
 	defer m.mu.Unlock()
 	if !m.cgroups[c.CgroupParent] {
 		return fmt.Errorf("cgroup %s is not there", c.CgroupParent)
+	}
+	if m.containers[c.ID] != nil {
+		return nil
 	}
 	m.containers[c.ID] = &fakeContainer{spec: c, ended: make(chan struct{}),
 		state: ContainerState{ID: c.ID, TaskArn: c.TaskArn, Name: c.Name, Phase: PhaseCreated}}
@@ -90,11 +121,16 @@ func (m *machine) Start(ctx context.Context, id string) error {
 	if c == nil {
 		return errors.New("no such container")
 	}
+	defer m.linger(ctx, "start "+c.spec.Name)
 	if err := m.called(ctx, "start "+c.spec.Name); err != nil {
 		return err
 	}
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	if c.state.Phase != PhaseCreated {
+		return nil
+	}
+	m.lives[c.spec.Name]++
 	c.state.Phase, c.state.StartedAt, c.state.PID = PhaseRunning, time.Now(), 4242
 	return nil
 }
@@ -106,6 +142,7 @@ func (m *machine) Signal(ctx context.Context, id string, signal int, _ bool) err
 	if c == nil {
 		return errors.New("no such container")
 	}
+	defer m.linger(ctx, fmt.Sprintf("signal %s %d", c.spec.Name, signal))
 	if err := m.called(ctx, fmt.Sprintf("signal %s %d", c.spec.Name, signal)); err != nil {
 		return err
 	}
@@ -135,6 +172,7 @@ func (m *machine) Remove(ctx context.Context, id string) error {
 	if c != nil {
 		name = c.spec.Name
 	}
+	defer m.linger(ctx, "remove "+name)
 	if err := m.called(ctx, "remove "+name); err != nil {
 		return err
 	}
@@ -191,6 +229,7 @@ func (m *machine) Exec(ctx context.Context, id string, args []string, _ io.Write
 }
 
 func (m *machine) PrepareTask(ctx context.Context, parent string, _, _, _ int32) error {
+	defer m.linger(ctx, "cgroup")
 	if err := m.called(ctx, "cgroup"); err != nil {
 		return err
 	}
@@ -201,6 +240,7 @@ func (m *machine) PrepareTask(ctx context.Context, parent string, _, _, _ int32)
 }
 
 func (m *machine) RemoveTask(ctx context.Context, parent string) error {
+	defer m.linger(ctx, "remove cgroup")
 	if err := m.called(ctx, "remove cgroup"); err != nil {
 		return err
 	}
@@ -213,6 +253,7 @@ func (m *machine) RemoveTask(ctx context.Context, parent string) error {
 type fakeNetwork struct{ m *machine }
 
 func (n fakeNetwork) Attach(ctx context.Context, req NetworkRequest) (NetworkResult, error) {
+	defer n.m.linger(ctx, "attach")
 	if err := n.m.called(ctx, "attach"); err != nil {
 		return NetworkResult{}, err
 	}
@@ -230,6 +271,7 @@ func (n fakeNetwork) Attach(ctx context.Context, req NetworkRequest) (NetworkRes
 }
 
 func (n fakeNetwork) Detach(ctx context.Context, id string) error {
+	defer n.m.linger(ctx, "detach")
 	if err := n.m.called(ctx, "detach"); err != nil {
 		return err
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -360,4 +361,55 @@ func TestCheckTurnsTheTaskUnhealthy(t *testing.T) {
 			t.Errorf("health %s", s.HealthStatus)
 		}
 	})
+}
+
+// TestAgentKilledAtEveryCall kills the agent in each of its calls to the machine, before the call's effect and after
+// it, lets a new one go on, and wants what an agent that was never killed reaches: one life of each container, the
+// right exit codes, and nothing left.
+func TestAgentKilledAtEveryCall(t *testing.T) {
+	const def = "web >db:START; db"
+	for _, late := range []bool{false, true} {
+		for call, more := 1, true; more; call++ {
+			synctest.Test(t, func(t *testing.T) {
+				r := newRig(t)
+				r.m.trap, r.m.late = call, late
+				again := func() bool { // kills the agent if it hangs
+					synctest.Wait()
+					if r.m.trapped == "" || r.m.trap < 0 {
+						return false
+					}
+					r.kill()
+					r.m.trap = -1
+					r.boot()
+					return true
+				}
+				r.assign("RUNNING", def)
+				if again() {
+					r.assign("RUNNING", def)
+					time.Sleep(time.Minute)
+				}
+				r.want(statusRunning)
+				r.assign("STOPPED", def)
+				if again() {
+					r.assign("STOPPED", def)
+					time.Sleep(time.Minute)
+				}
+				s := r.want(statusStopped)
+				where := fmt.Sprintf("killed in call %d (%s), late=%v", call, r.m.trapped, late)
+				t.Log(where)
+				for _, c := range s.Containers {
+					if c.ExitCode == nil || *c.ExitCode != 143 {
+						t.Errorf("%s: container %s ended with %v %q", where, c.Name, c.ExitCode, c.Reason)
+					}
+				}
+				if got := r.m.left(); got != "containers=0 networks=0 cgroups=0" {
+					t.Errorf("%s: left %s", where, got)
+				}
+				if n := r.m.lives["web"] + r.m.lives["db"]; n != 2 {
+					t.Errorf("%s: %d lives", where, n)
+				}
+				more = r.m.trapped != ""
+			})
+		}
+	}
 }
