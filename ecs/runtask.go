@@ -287,9 +287,11 @@ func (l *launch) task(i int, instance string, held Reservation) Task {
 	}
 	devices := held.GPUs
 	for _, c := range l.merged.ContainerDefinitions {
-		n := min(int(l.gpus[*c.Name]), len(devices))
-		t.Containers = append(t.Containers, TaskContainer{Name: *c.Name, State: StatePending, GPUs: devices[:n:n]})
-		devices = devices[n:]
+		made := TaskContainer{Name: *c.Name, State: StatePending}
+		if n := min(int(l.gpus[*c.Name]), len(devices)); n > 0 {
+			made.GPUs, devices = devices[:n:n], devices[n:]
+		}
+		t.Containers = append(t.Containers, made)
 	}
 	return t
 }
