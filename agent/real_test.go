@@ -290,3 +290,21 @@ func BenchmarkStart(b *testing.B) {
 		r.Await("RUNNING", arn(n))
 	}
 }
+
+// BenchmarkWave is the time from one assignment of 50 tasks until all are reported RUNNING.
+func BenchmarkWave(b *testing.B) {
+	r := newReal(b)
+	def := definition(container("web", "term", "0"))
+	for n := 0; b.Loop(); n++ {
+		var all []string
+		for i := range 50 {
+			all = append(all, arn(1000*(n+1)+i))
+		}
+		r.Assign("RUNNING", def, all...)
+		r.Await("RUNNING", all...)
+		b.StopTimer()
+		r.Assign("STOPPED", nil, all...)
+		r.Await("STOPPED", all...)
+		b.StartTimer()
+	}
+}

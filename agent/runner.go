@@ -24,7 +24,8 @@ type runner struct {
 	unnamed bool        // the last assignment did not name it; guarded by node.mu
 	cancels map[action]context.CancelFunc
 	watched map[string]bool // containers whose end is waited for
-	unsaved bool
+	unsaved bool            // the journal could not be written
+	saved   string          // status in the journal
 }
 
 // event is something that happened to the task.
@@ -106,18 +107,31 @@ func (r *runner) sleep(ctx context.Context, wake time.Time) {
 	}
 }
 
-// save writes the journal. The disk is waited for before anything is taken away, because the journal is then the
-// only place that has the exit codes, and when the task has ended.
+// save writes the journal when there is something in it that could not be found out or done again: before what can't
+// be undone begins, at a change of status, and when nothing is left to do. The disk is waited for before anything is
+// taken away, because the journal is then the only place that has the exit codes, and when the task has ended.
 func (r *runner) save(p plan) {
 	sync := r.t.Status == statusStopped && !r.t.Acked
+	due := len(p.Do) == 0 && len(r.t.busy) == 0 || r.saved != r.t.Status || r.unsaved
 	for _, a := range p.Do {
-		sync = sync || a.Do == doDropContainer || a.Do == doRestart
+		switch a.Do {
+		case doDropContainer, doRestart:
+			sync = true
+		case doPull, doNetwork, doLogs, doCgroup, doVolumes, doProbe, doDetach:
+		default:
+			due = true
+		}
+	}
+	if !due && !sync {
+		return
 	}
 	err := r.node.journal.put(r.t, sync)
 	if err != nil && !r.unsaved {
 		r.log.Warn("journal could not be written; trying again", "err", err)
 	}
-	r.unsaved = err != nil
+	if r.unsaved = err != nil; !r.unsaved {
+		r.saved = r.t.Status
+	}
 }
 
 func (r *runner) acked(ctx context.Context) func() {
