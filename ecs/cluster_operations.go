@@ -30,7 +30,7 @@ func (s *Service) CreateCluster(ctx context.Context, in *api.CreateClusterReques
 		}
 		out = Cluster{
 			Account: caller.Account, Region: caller.Region, Name: name, Created: now,
-			Settings: in.Settings, Configuration: in.Configuration, Tags: tags,
+			Settings: in.Settings, Configuration: normalConfiguration(in.Configuration), Tags: tags,
 		}
 		if len(out.Settings) == 0 {
 			out.Settings = []api.ClusterSetting{{Name: api.ClusterSettingNameContainerInsights, Value: new(effectiveSetting(tx, caller, settingContainerInsights))}}
@@ -93,6 +93,17 @@ func checkConfiguration(c *api.ClusterConfiguration) error {
 		return invalid("Log configuration must not be specified when logging is not set to OVERRIDE")
 	}
 	return nil
+}
+
+// normalConfiguration fills in the default of logging.
+func normalConfiguration(c *api.ClusterConfiguration) *api.ClusterConfiguration {
+	if c == nil || c.ExecuteCommandConfiguration == nil || c.ExecuteCommandConfiguration.Logging != "" {
+		return c
+	}
+	out, exec := *c, *c.ExecuteCommandConfiguration
+	exec.Logging = api.ExecuteCommandLoggingDefault
+	out.ExecuteCommandConfiguration = &exec
+	return &out
 }
 
 // refuseProviders refuses capacity providers, which this Berth does not have.
@@ -196,7 +207,7 @@ func (s *Service) UpdateCluster(ctx context.Context, in *api.UpdateClusterReques
 			c.Settings = in.Settings
 		}
 		if in.Configuration != nil {
-			c.Configuration = in.Configuration
+			c.Configuration = normalConfiguration(in.Configuration)
 		}
 	})
 	if err != nil {

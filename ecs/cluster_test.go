@@ -34,7 +34,7 @@ func TestCreateClusterShowsTheWholeCluster(t *testing.T) {
 
 func TestDescribeClustersShowsWhatIsIncluded(t *testing.T) {
 	w := newWorld(t)
-	must(w.CreateCluster(w.ctx, input[api.CreateClusterRequest](t, `{"tags":[{"key":"a"}],"configuration":{"executeCommandConfiguration":{"logging":"NONE"}}}`)))(t)
+	must(w.CreateCluster(w.ctx, input[api.CreateClusterRequest](t, `{"tags":[{"key":"a"}],"configuration":{"executeCommandConfiguration":{"kmsKeyId":"k"}}}`)))(t)
 	describe := func(in string) *api.DescribeClustersResponse {
 		return must(w.DescribeClusters(w.ctx, input[api.DescribeClustersRequest](t, in)))(t)
 	}
@@ -43,7 +43,7 @@ func TestDescribeClustersShowsWhatIsIncluded(t *testing.T) {
 		t.Errorf("without include: %s", show(plain))
 	}
 	full := describe(`{"include":["TAGS","SETTINGS","STATISTICS","CONFIGURATIONS","ATTACHMENTS"]}`).Clusters[0]
-	if len(full.Tags) != 1 || len(full.Settings) != 1 || len(full.Statistics) != 16 || full.Configuration == nil || full.Attachments == nil {
+	if len(full.Tags) != 1 || len(full.Settings) != 1 || len(full.Statistics) != 16 || full.Configuration.ExecuteCommandConfiguration.Logging != "DEFAULT" || full.Attachments == nil {
 		t.Errorf("with include: %s", show(full))
 	}
 	out := describe(`{"clusters":["none","default","arn:aws:ecs:eu-west-1:999999999999:cluster/default"]}`)

@@ -12,25 +12,27 @@
 //	PROVISIONING → PENDING → ACTIVATING → RUNNING → DEACTIVATING → STOPPING → DEPROVISIONING → STOPPED
 //
 // Handlers write what is wanted (RunTask, StartTask, StopTask). Agents' reports, through ApplyReport, write what
-// is (lastStatus, containers, time stamps). The reconciler "ecs.task" does what neither can: it ends tasks whose
-// machine is gone and removes stopped tasks when their time is over.
+// is (lastStatus, containers, time stamps). Nothing else moves a task but the end of its container instance.
+// Reconcilers remove what is over: stopped tasks after seven days, deleted definitions and clusters, old client tokens.
 //
 // Files:
 //
-//	ecs.go               Service, Deps, Config, tables
+//	ecs.go               Service, Deps, Config, tables, reconcilers
+//	message.go           error codes and texts used in several places
 //	identifier.go        ARNs, IDs and names in requests; the cluster argument
 //	cluster*.go          clusters
-//	taskdefinition*.go   register (check_*.go, normal form, requiresAttributes), describe, list, deregister, delete
-//	task.go              the task record and its table
-//	runtask.go           RunTask and StartTask: checks, placement, reservation, client tokens
-//	task_stop.go         StopTask
+//	taskdefinition*.go   register, describe, list, deregister, delete; normal form; where it can run
+//	check_*.go           what RegisterTaskDefinition refuses
+//	task.go, taskstate.go   the task record, its table, states and other small values
+//	runtask*.go          RunTask and StartTask: checks, placement, reservation, client tokens (runtoken.go)
+//	task_stop.go         StopTask, and how a task ends
 //	task_describe.go     DescribeTasks and the wire form of a task
 //	task_list.go         ListTasks
 //	task_override.go     checks of overrides; merging them into a definition
 //	assignment.go        what one machine should be running, for package dispatch
 //	report.go            what a machine says became of its tasks, for package dispatch
-//	task_reconciler.go   retention, lost machines
-//	containerinstance*.go, attribute*.go   machines
+//	task_reconciler.go, retention.go   what ends and removes records
+//	containerinstance*.go, attribute*.go, why.go   machines
 //	accountsetting.go, tag.go
 //	coverage.go          which operations and fields are acted on, stored only or refused
 package ecs

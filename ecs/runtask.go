@@ -48,9 +48,7 @@ func (s *Service) RunTask(ctx context.Context, in *api.RunTaskRequest) (*api.Run
 	if err != nil {
 		return nil, err
 	}
-	for _, t := range out.Tasks {
-		s.log.Info("task placed", "task", *t.TaskArn, "instance", *t.ContainerInstanceArn)
-	}
+	s.log.Info("tasks placed", "cluster", q.cluster, "definition", l.definition.ARN(), "placed", len(out.Tasks), "failures", len(out.Failures))
 	return out, nil
 }
 
@@ -320,9 +318,7 @@ func (s *Service) StartTask(ctx context.Context, in *api.StartTaskRequest) (*api
 	if err != nil {
 		return nil, err
 	}
-	for _, t := range out.Tasks {
-		s.log.Info("task started", "task", *t.TaskArn, "instance", *t.ContainerInstanceArn)
-	}
+	s.log.Info("tasks started", "cluster", q.cluster, "definition", l.definition.ARN(), "placed", len(out.Tasks), "failures", len(out.Failures))
 	return out, nil
 }
 
