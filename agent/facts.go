@@ -197,7 +197,7 @@ func reason(do verb, err error) string {
 	names := map[verb]string{
 		doPull:       "CannotPullContainerError",
 		doNetwork:    "CannotStartContainerError",
-		doLogs:       "CannotStartContainerError",
+		doLogs:       "CannotCreateContainerError",
 		doCreate:     "CannotCreateContainerError",
 		doStart:      "CannotStartContainerError",
 		doRestart:    "CannotRemoveContainerError",

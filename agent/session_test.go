@@ -13,6 +13,7 @@ import (
 	"encoding/pem"
 	"fmt"
 	"math/big"
+	"net"
 	"net/http"
 	"net/http/httptest"
 	"os"
@@ -43,6 +44,9 @@ type control struct {
 	lastSeq  uint64
 	batches  []proto.LogBatch
 	refuse   func(path string) int
+	absent   bool // sessions are refused
+	refused  int
+	deaf     bool // reports and heartbeats get no answer
 	conn     *websocket.Conn
 	current  proto.Assignment
 	changed  chan struct{}
@@ -50,7 +54,10 @@ type control struct {
 
 const testSecret = "s3cret"
 
-func newControl(t testing.TB) *control {
+func newControl(t testing.TB) *control { return newControlOn(t, nil) }
+
+// newControlOn listens on l, or on a port of its own.
+func newControlOn(t testing.TB, l net.Listener) *control {
 	t.Helper()
 	c := &control{t: t, life: time.Hour, newest: map[string]proto.TaskStatus{}, changed: make(chan struct{}, 1)}
 	var err error
@@ -58,13 +65,13 @@ func newControl(t testing.TB) *control {
 		t.Fatal(err)
 	}
 	ca := &x509.Certificate{SerialNumber: big.NewInt(1), Subject: pkix.Name{CommonName: "test CA"}, NotBefore: time.Now().Add(-time.Hour),
-		NotAfter: time.Now().Add(time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+		NotAfter: time.Now().Add(24 * time.Hour), IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
 	c.ca = c.sign(ca, &c.key.PublicKey, ca)
 	leafKey, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		t.Fatal(err)
 	}
-	leaf := c.sign(&x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour),
+	leaf := c.sign(&x509.Certificate{SerialNumber: big.NewInt(2), NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(24 * time.Hour),
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth}}, &leafKey.PublicKey, c.ca)
 	pool := x509.NewCertPool()
 	pool.AddCert(c.ca)
@@ -73,7 +80,11 @@ func newControl(t testing.TB) *control {
 	mux.HandleFunc(proto.PathRenew, c.renew)
 	mux.HandleFunc(proto.PathSession, c.session)
 	mux.HandleFunc(proto.PathLogs, c.logs)
-	c.server = httptest.NewUnstartedServer(mux)
+	if l == nil {
+		c.server = httptest.NewUnstartedServer(mux)
+	} else {
+		c.server = &httptest.Server{Listener: l, Config: &http.Server{Handler: mux}}
+	}
 	c.server.TLS = &tls.Config{Certificates: []tls.Certificate{{Certificate: [][]byte{leaf.Raw, c.ca.Raw}, PrivateKey: leafKey}},
 		ClientAuth: tls.VerifyClientCertIfGiven, ClientCAs: pool}
 	c.server.StartTLS()
@@ -142,6 +153,16 @@ func (c *control) session(w http.ResponseWriter, r *http.Request) {
 		http.Error(w, "no certificate", http.StatusForbidden)
 		return
 	}
+	c.mu.Lock()
+	absent := c.absent
+	if absent {
+		c.refused++
+	}
+	c.mu.Unlock()
+	if absent {
+		http.Error(w, "away", http.StatusServiceUnavailable)
+		return
+	}
 	conn, err := (&websocket.Upgrader{}).Upgrade(w, r, nil)
 	if err != nil {
 		return
@@ -159,10 +180,14 @@ func (c *control) session(w http.ResponseWriter, r *http.Request) {
 	c.send(proto.TypeWelcome, proto.Welcome{ContainerInstanceArn: "arn:instance", Heartbeat: time.Second, AckedSeq: acked})
 	c.send(proto.TypeAssignment, c.current)
 	for conn.ReadJSON(&f) == nil {
-		switch f.Type {
-		case proto.TypeHeartbeat:
+		c.mu.Lock()
+		deaf := c.deaf
+		c.mu.Unlock()
+		switch {
+		case deaf:
+		case f.Type == proto.TypeHeartbeat:
 			c.send(proto.TypeHeartbeatAck, struct{}{})
-		case proto.TypeReport:
+		case f.Type == proto.TypeReport:
 			c.report(f.Body)
 		}
 	}
@@ -229,7 +254,7 @@ func (c *control) assign(desired, def string) {
 // await waits until the server knows the task with that status.
 func (c *control) await(status string) proto.TaskStatus {
 	c.t.Helper()
-	deadline := time.After(20 * time.Second)
+	deadline := time.After(time.Minute)
 	for {
 		c.mu.Lock()
 		s := c.newest[simArn]
