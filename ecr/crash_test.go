@@ -124,7 +124,4 @@ func TestFullDiskRefusesAPushAndLeavesNoHalfImage(t *testing.T) {
 	}
 	// Nothing of the failed uploads is left, so there is room again.
 	w.push(t, "web:after")
-	if resp, err := http.Get(w.url + "/v2/"); err != nil || resp.StatusCode != http.StatusUnauthorized {
-		t.Errorf("the registry answers %v, %v", resp, err)
-	}
 }

@@ -59,7 +59,7 @@ func openWorld(t testing.TB, root string) *world {
 	if err != nil {
 		t.Fatal(err)
 	}
-	server := httptest.NewServer(wire.New(wire.Config{
+	server := httptest.NewUnstartedServer(wire.New(wire.Config{
 		Services: []wire.Service{{API: &api.API, Handler: w.service}},
 		Mounts:   []wire.Mount{{Prefix: "/v2/", Handler: w.service.Handler()}},
 		Authenticate: func(_ *http.Request, _ *aws.API, read func() ([]byte, error)) (aws.Caller, []byte, error) {
@@ -71,7 +71,8 @@ func openWorld(t testing.TB, root string) *world {
 		server.Close()
 		_ = w.store.Close()
 	})
-	w.url = server.URL
+	w.url = "http://" + server.Listener.Addr().String()
+	server.Start()
 	w.Client = sdkecr.New(sdkecr.Options{
 		BaseEndpoint: &w.url, Region: region, RetryMaxAttempts: 1,
 		Credentials: sdk.CredentialsProviderFunc(func(context.Context) (sdk.Credentials, error) {

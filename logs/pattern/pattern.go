@@ -128,7 +128,7 @@ func readTerm(s string) (t term, rest string, err error) {
 		t.text, rest = s[:n], s[n:]
 		for _, r := range t.text {
 			if !isWord(r) {
-				return t, "", fmt.Errorf("Invalid character(s) in term '%s'", t.text)
+				return t, "", fmt.Errorf("invalid character(s) in term '%s'", t.text)
 			}
 		}
 	}
@@ -184,7 +184,7 @@ func readRegexp(s string) (re *regexp.Regexp, rest string, err error) {
 			continue
 		}
 		if !isWord(rune(c)) && !strings.ContainsRune(":_#=@/;,-^$?[]{}|*+. ", rune(c)) || c >= utf8.RuneSelf {
-			return nil, "", fmt.Errorf("Invalid character(s) in regular expression '%s'", text)
+			return nil, "", fmt.Errorf("invalid character(s) in regular expression '%s'", text)
 		}
 	}
 	re, err = regexp.Compile(text)

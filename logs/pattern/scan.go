@@ -92,7 +92,7 @@ func (s *scanner) literal(stop string) (l literal, err error) {
 		return l, errors.New("a value is missing")
 	}
 	if strings.ContainsAny(l.text, `"=<>!{}`) {
-		return l, fmt.Errorf("Invalid character(s) in term '%s'", l.text)
+		return l, fmt.Errorf("invalid character(s) in term '%s'", l.text)
 	}
 	s.s = s.s[n:]
 	if f, ok := parseNumber(l.text); ok {
