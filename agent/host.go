@@ -97,7 +97,7 @@ func Capabilities() []ecs.Attribute {
 	}
 	add("com.amazonaws.ecs.capability.", "privileged-container", "logging-driver.json-file", "logging-driver.awslogs", "ecr-auth",
 		"task-iam-role", "task-iam-role-network-host")
-	add("ecs.capability.", "task-cpu-mem-limit", "increased-task-cpu-limit", "docker-plugin.local", "docker-plugin.",
+	add("ecs.capability.", "task-cpu-mem-limit", "increased-task-cpu-limit", "docker-plugin.local",
 		"pid-ipc-namespace-sharing", "container-ordering", "container-health-check", "container-restart-policy",
 		"execution-role-awslogs", "execution-role-ecr-pull", "network.container-port-range", "full-sync")
 	if text, err := os.ReadFile("/sys/module/apparmor/parameters/enabled"); err == nil && strings.HasPrefix(string(text), "Y") {
