@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"os/signal"
+	"runtime"
+	"slices"
+	"strings"
+	"syscall"
+	"time"
+)
+
+// bench is one run.
+type bench struct {
+	quick  bool
+	binary string
+	only   []string
+	report *report
+	berth  *berth
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	defer stop()
+	if err := run(ctx, os.Args[1:]); err != nil {
+		fmt.Fprintln(os.Stderr, "bench:", err)
+		os.Exit(1)
+	}
+}
+
+func run(ctx context.Context, args []string) error {
+	fs := flag.NewFlagSet("bench", flag.ContinueOnError)
+	b := &bench{report: &report{out: os.Stdout}}
+	fs.StringVar(&b.binary, "berth", "bin/berth", "the program to measure; runc is beside it or on the PATH")
+	fs.BoolVar(&b.quick, "quick", os.Getenv("BENCH_QUICK") == "1", "fewer rounds and sizes: under three minutes")
+	only := fs.String("only", "", "sections, comma separated: memory,start,scale,api,place,store")
+	bare := fs.Bool("bare-http", false, "be the baseline of the API section; used by this program itself")
+	if err := fs.Parse(args); err != nil {
+		return err
+	}
+	if *bare {
+		return serveBare(ctx, os.Stdout)
+	}
+	if *only != "" {
+		b.only = strings.Split(*only, ",")
+	}
+	load, _ := os.ReadFile("/proc/loadavg")
+	fmt.Printf("%s, %d CPUs, load before %s\n", time.Now().UTC().Format("2006-01-02 15:04 MST"), runtime.NumCPU(), strings.TrimSpace(string(load)))
+	return b.sections(ctx)
+}
+
+func (b *bench) wants(section string) bool {
+	return len(b.only) == 0 || slices.Contains(b.only, section)
+}
+
+// sections runs everything that was asked for. What fails in one section does not keep the others from running.
+func (b *bench) sections(ctx context.Context) error {
+	var errs []error
+	try := func(name string, f func(context.Context) error) {
+		if !b.wants(name) || ctx.Err() != nil {
+			return
+		}
+		if err := f(ctx); err != nil {
+			errs = append(errs, fmt.Errorf("%s: %w", name, err))
+		}
+	}
+	if b.wants("memory") || b.wants("start") || b.wants("scale") {
+		errs = append(errs, b.withBerth(ctx, func() {
+			try("memory", b.memoryAtRest)
+			try("start", b.start)
+			try("scale", b.scale)
+		}))
+	}
+	if b.wants("api") {
+		errs = append(errs, b.withBerth(ctx, func() { try("api", b.api) }))
+	}
+	try("place", b.placements)
+	try("store", b.commits)
+	return errors.Join(errs...)
+}
+
+func (b *bench) withBerth(ctx context.Context, f func()) (err error) {
+	if b.berth, err = startBerth(ctx, b.binary); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, b.berth.end()) }()
+	f()
+	return nil
+}
+
+// pick is the figure for a full run, or the one for a quick run.
+func pick[T any](b *bench, full, quick T) T {
+	if b.quick {
+		return quick
+	}
+	return full
+}
