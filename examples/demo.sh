@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:-/var/lib/berth}
-berth=bin/berth
+berth=${BERTH_BINARY:-bin/berth}
 
 say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
 run() { printf '  $ %s\n' "$*"; "$@"; }

@@ -31,6 +31,8 @@ type Config struct {
 	Etcd EtcdConfig
 	// StoppedTaskRetention is how long stopped tasks stay describable. Default 7 days.
 	StoppedTaskRetention time.Duration
+	// Heartbeat is the time between an agent's heartbeats; three missing ones make it disconnected. Default 10 s.
+	Heartbeat time.Duration
 	// Version is shown by status.
 	Version string
 }

@@ -99,10 +99,7 @@ func listen(address string) (net.Listener, error) {
 
 // serve runs everything until ctx ends or one part fails.
 func (s *Server) serve(ctx context.Context) error {
-	g, ctx := errgroup.WithContext(ctx)
-	g.Go(func() error { return wire.Serve(ctx, wire.NewServer(s.frontDoor(), s.log), s.api, shutdownGrace) })
-	g.Go(func() error { return s.dispatch.Serve(ctx, s.agents) })
-	g.Go(func() error { return s.loop.Run(ctx) })
+	// The files come first: who sees the server answer finds them.
 	file := runFile{PID: os.Getpid(), Listen: s.api.Addr().String(), AgentListen: s.agents.Addr().String()}
 	if err := writeJSON(filepath.Join(s.config.DataDir, "run", "server.json"), file); err != nil {
 		return err
@@ -110,6 +107,10 @@ func (s *Server) serve(ctx context.Context) error {
 	if err := s.writeLocalToken(ctx); err != nil {
 		return err
 	}
+	g, ctx := errgroup.WithContext(ctx)
+	g.Go(func() error { return wire.Serve(ctx, wire.NewServer(s.frontDoor(), s.log), s.api, shutdownGrace) })
+	g.Go(func() error { return s.dispatch.Serve(ctx, s.agents) })
+	g.Go(func() error { return s.loop.Run(ctx) })
 	return g.Wait()
 }
 

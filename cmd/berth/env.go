@@ -29,13 +29,19 @@ func envCommand(o *options) *cobra.Command {
 				c.Region = o.region
 			}
 			if asJSON || o.output == "json" {
-				return cli.PrintJSON(cmd.OutOrStdout(), c)
+				return cli.PrintJSON(cmd.OutOrStdout(), envVariables{c, c.Region})
 			}
 			return printExports(cmd.OutOrStdout(), c)
 		},
 	}
 	cmd.Flags().BoolVar(&asJSON, "json", false, "print a JSON object instead of shell exports")
 	return cmd
+}
+
+// envVariables adds the one that version 1 of the AWS CLI reads instead of AWS_REGION.
+type envVariables struct {
+	cli.Connection
+	DefaultRegion string `json:"AWS_DEFAULT_REGION"`
 }
 
 func printExports(w io.Writer, c cli.Connection) error {

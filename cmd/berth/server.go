@@ -20,7 +20,7 @@ type serverFlags struct {
 	devCredentials                          bool
 	etcdEndpoints                           []string
 	etcdCA, etcdCert, etcdKey               string
-	stoppedTaskRetention                    time.Duration
+	stoppedTaskRetention, heartbeat         time.Duration
 }
 
 func (f *serverFlags) register(cmd *cobra.Command) {
@@ -35,6 +35,8 @@ func (f *serverFlags) register(cmd *cobra.Command) {
 	fs.StringVar(&f.etcdCert, "etcd-cert", os.Getenv("BERTH_ETCD_CERT"), "file with the client certificate for etcd")
 	fs.StringVar(&f.etcdKey, "etcd-key", os.Getenv("BERTH_ETCD_KEY"), "file with the client key for etcd")
 	fs.DurationVar(&f.stoppedTaskRetention, "stopped-task-retention", 0, "how long stopped tasks stay describable (default 168h)")
+	fs.DurationVar(&f.heartbeat, "heartbeat", 0, "time between heartbeats of agents (default 10s)")
+	_ = fs.MarkHidden("heartbeat") // for tests: machines are known to be gone sooner
 }
 
 func splitList(s string) []string {
@@ -53,7 +55,7 @@ func (f *serverFlags) config(o *options) server.Config {
 		DataDir: o.dataDir, Listen: f.listen, AgentListen: f.agentListen, Advertise: f.advertise,
 		Account: f.account, Region: region, DevCredentials: f.devCredentials,
 		Etcd:                 server.EtcdConfig{Endpoints: f.etcdEndpoints, CAFile: f.etcdCA, CertFile: f.etcdCert, KeyFile: f.etcdKey},
-		StoppedTaskRetention: f.stoppedTaskRetention, Version: version, LocalCluster: o.cluster,
+		StoppedTaskRetention: f.stoppedTaskRetention, Heartbeat: f.heartbeat, Version: version, LocalCluster: o.cluster,
 	}
 }
 
@@ -80,6 +82,9 @@ func (f *serverFlags) args(o *options) []string {
 	}
 	if f.stoppedTaskRetention != 0 {
 		args = append(args, "--stopped-task-retention", f.stoppedTaskRetention.String())
+	}
+	if f.heartbeat != 0 {
+		args = append(args, "--heartbeat", f.heartbeat.String())
 	}
 	return args
 }

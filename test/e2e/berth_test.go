@@ -2,7 +2,10 @@ package e2e
 
 import (
 	"bytes"
+	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -17,6 +20,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"golang.org/x/sys/unix"
 )
 
 // patience bounds every wait for a condition. It is long: a shared machine may be slow, and no test asserts a time.
@@ -29,14 +33,17 @@ type Berth struct {
 	Env  []string // the variables of `berth env`
 	conn map[string]string
 	cfg  aws.Config
+
+	mounts []string // that the test made below Dir
 }
 
+// binary is the program under test: $BERTH_BINARY, or what make built. runc lies beside it.
 func binary(t *testing.T) string {
 	t.Helper()
 	if os.Geteuid() != 0 {
 		t.Skip("needs root: real containers, namespaces and nftables")
 	}
-	path, err := filepath.Abs("../../bin/berth")
+	path, err := filepath.Abs(cmp.Or(os.Getenv("BERTH_BINARY"), "../../bin/berth"))
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -49,6 +56,14 @@ func binary(t *testing.T) string {
 // start runs `berth up --detach` on free ports and ends it with the test, checking that nothing is left.
 func start(t *testing.T, flags ...string) *Berth {
 	t.Helper()
+	b := prepare(t)
+	b.up(flags...)
+	return b
+}
+
+// prepare makes the data directory of a Berth that is not yet started.
+func prepare(t *testing.T) *Berth {
+	t.Helper()
 	binary(t)
 	// A short path: sockets below it must fit into 108 bytes.
 	dir, err := os.MkdirTemp("", "berth-e2e-")
@@ -57,7 +72,6 @@ func start(t *testing.T, flags ...string) *Berth {
 	}
 	b := &Berth{t: t, Dir: dir}
 	t.Cleanup(b.end)
-	b.up(flags...)
 	return b
 }
 
@@ -93,6 +107,11 @@ func (b *Berth) end() {
 	if out, err := b.try("down", "--wait", "20s"); err != nil {
 		b.t.Errorf("berth down: %v\n%s", err, out)
 	}
+	for _, m := range b.mounts {
+		if err := unix.Unmount(m, 0); err != nil {
+			b.t.Errorf("unmount %s: %v", m, err)
+		}
+	}
 	for _, left := range leftovers(b.Dir) {
 		b.t.Errorf("left behind: %s", left)
 	}
@@ -101,9 +120,16 @@ func (b *Berth) end() {
 	}
 }
 
-// leftovers finds processes and mounts that belong to a data directory.
+// leftovers finds processes, mounts and control groups that belong to a data directory.
 func leftovers(dir string) []string {
 	var found []string
+	sum := sha256.Sum256([]byte(dir))
+	for _, pattern := range []string{"/sys/fs/cgroup/*/berth/", "/sys/fs/cgroup/berth/"} {
+		groups, _ := filepath.Glob(pattern + hex.EncodeToString(sum[:4]))
+		for _, g := range groups {
+			found = append(found, "control group "+g)
+		}
+	}
 	if data, err := os.ReadFile("/proc/self/mountinfo"); err == nil {
 		for line := range strings.Lines(string(data)) {
 			if strings.Contains(line, dir) {
@@ -183,15 +209,20 @@ func eventually(t *testing.T, what string, holds func() (bool, string)) {
 	}
 }
 
-// register registers a definition given as the JSON that a user would write.
+// register registers a definition given as the JSON that a user would write, and returns its ARN.
 func (b *Berth) register(definition string) string {
 	b.t.Helper()
-	file := filepath.Join(b.t.TempDir(), "task-definition.json")
-	if err := os.WriteFile(file, []byte(definition), 0o600); err != nil {
+	var in ecs.RegisterTaskDefinitionInput
+	d := json.NewDecoder(strings.NewReader(definition)) // names are found whatever their case
+	d.DisallowUnknownFields()
+	if err := d.Decode(&in); err != nil {
+		b.t.Fatalf("%v in %s", err, definition)
+	}
+	out, err := b.ecs().RegisterTaskDefinition(b.t.Context(), &in)
+	if err != nil {
 		b.t.Fatal(err)
 	}
-	return b.aws("ecs", "register-task-definition", "--cli-input-json", "file://"+file,
-		"--query", "taskDefinition.taskDefinitionArn", "--output", "text")
+	return *out.TaskDefinition.TaskDefinitionArn
 }
 
 // run runs one task and returns its ARN.

@@ -47,6 +47,23 @@ func (b *Berth) probe() string {
 	return strings.TrimSpace(b.berth("image", "push", dir, "probe:1", "-o", "name"))
 }
 
+// probeWith pushes the probe image with one more file, /data/extra, and returns its URI.
+func (b *Berth) probeWith(name, extra string) string {
+	b.t.Helper()
+	dir, err := probeRoot()
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	root := b.t.TempDir()
+	if err := os.CopyFS(root, os.DirFS(dir)); err != nil {
+		b.t.Fatal(err)
+	}
+	if err := os.WriteFile(filepath.Join(root, "data", "extra"), []byte(extra), 0o600); err != nil {
+		b.t.Fatal(err)
+	}
+	return strings.TrimSpace(b.berth("image", "push", root, name+":1", "-o", "name"))
+}
+
 // define registers a definition with one container that runs the probe; extra is JSON that goes into the container.
 func (b *Berth) define(family, command, extra string) string {
 	b.t.Helper()

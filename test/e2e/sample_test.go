@@ -13,7 +13,7 @@ func TestDemo(t *testing.T) {
 	b := start(t)
 	for range 2 {
 		cmd := exec.Command("../../examples/demo.sh", b.Dir)
-		cmd.Env = append(os.Environ(), "BERTH_LISTEN=127.0.0.1:0", "BERTH_AGENT_LISTEN=127.0.0.1:0", "AWS_PAGER=")
+		cmd.Env = append(os.Environ(), "BERTH_BINARY="+binary(t), "BERTH_LISTEN=127.0.0.1:0", "BERTH_AGENT_LISTEN=127.0.0.1:0", "AWS_PAGER=")
 		out, err := cmd.CombinedOutput()
 		if err != nil {
 			t.Fatalf("demo: %v\n%s", err, out)
