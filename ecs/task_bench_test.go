@@ -72,3 +72,22 @@ func benchWorld(b *testing.B, stored int) *world {
 	}
 	return w
 }
+
+// BenchmarkRunTaskAtOnce has many clients place on ten machines.
+func BenchmarkRunTaskAtOnce(b *testing.B) {
+	w := newWorld(b)
+	w.cluster("default")
+	for i := range 10 {
+		w.machine("default", fmt.Sprint("m", i), 1<<30, 1<<30)
+	}
+	w.register(smallDefinition)
+	b.SetParallelism(64)
+	b.RunParallel(func(pb *testing.PB) {
+		for pb.Next() {
+			if _, err := w.RunTask(w.ctx, &api.RunTaskRequest{TaskDefinition: new("small")}); err != nil {
+				b.Error(err)
+				return
+			}
+		}
+	})
+}
