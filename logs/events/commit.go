@@ -4,9 +4,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"path/filepath"
 	"sync/atomic"
 
 	"github.com/cockroachdb/pebble/v2"
+	"github.com/cockroachdb/pebble/v2/vfs"
 )
 
 // request is one change. build adds it to a batch; it runs in the committer.
@@ -30,7 +32,7 @@ type build struct {
 type committerState struct {
 	nextSeq uint64
 	dropped map[uint64]struct{}
-	fatal   error // the database cannot be opened again by this process
+	fatal   error // why nothing can be written, until the database is opened again
 	broken  atomic.Bool
 }
 
@@ -166,7 +168,9 @@ func (e *Engine) finish(flights <-chan flight, finished chan<- struct{}) {
 
 // reopen opens the database again after a failed write: what is on disk is the truth.
 func (e *Engine) reopen() {
-	e.cfg.Log.Warn("log event store is opened again after a failed write")
+	if e.state.fatal == nil {
+		e.cfg.Log.Warn("log event store is opened again after a failed write")
+	}
 	e.mu.Lock()
 	db := e.db
 	e.db = nil
@@ -178,11 +182,27 @@ func (e *Engine) reopen() {
 			e.cfg.Log.Warn("log event store closed", "err", cerr)
 		}
 	}
-	if err = e.open(); err != nil {
-		e.state.fatal = fmt.Errorf("log event store cannot be opened again, restart the server: %w", err)
+	// Pebble must not meet a broken disk while it opens: it would go on in the background with half of its parts gone.
+	if err = e.probe(); err == nil {
+		err = e.open()
+	}
+	if err != nil {
+		e.state.fatal = fmt.Errorf("log event store cannot be opened again: %w", err) // the next request tries again
 		return
 	}
+	e.state.fatal = nil
 	e.state.broken.Store(false)
+}
+
+// probe tries whether files can be made and written.
+func (e *Engine) probe() error {
+	path := filepath.Join(e.cfg.Dir, "probe.log")
+	f, err := e.cfg.fs.Create(path, vfs.WriteCategoryUnspecified)
+	if err != nil {
+		return err
+	}
+	_, err = f.Write([]byte("probe"))
+	return errors.Join(err, f.Sync(), f.Close(), e.cfg.fs.Remove(path))
 }
 
 func answer(requests []*request, err error) {

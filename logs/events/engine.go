@@ -38,6 +38,8 @@ type Config struct {
 	Reserve int64
 	// Ballast is the size of the file that is given up when the disk is full all the same; 0 means 16 MiB.
 	Ballast int64
+
+	fs vfs.FS // for tests; nil means the operating system's
 }
 
 // Engine is one open database.
@@ -67,6 +69,9 @@ func Open(cfg Config) (*Engine, error) {
 	}
 	if cfg.Ballast == 0 {
 		cfg.Ballast = 16 << 20
+	}
+	if cfg.fs == nil {
+		cfg.fs = vfs.Default
 	}
 	if err := os.MkdirAll(cfg.Dir, 0o700); err != nil {
 		return nil, fmt.Errorf("make log event directory: %w", err)
@@ -128,7 +133,7 @@ func (e *Engine) open() error {
 
 func (e *Engine) options() *pebble.Options {
 	o := &pebble.Options{
-		FS:           vfs.OnDiskFull(vfs.Default, e.ballast.release),
+		FS:           vfs.OnDiskFull(e.cfg.fs, e.ballast.release),
 		Lock:         e.lock,
 		Logger:       engineLog{e.cfg.Log},
 		MemTableSize: memTableSize,
