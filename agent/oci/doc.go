@@ -26,8 +26,9 @@
 // A container whose monitor was killed has lost its output and its exit code. Its processes are killed and it is
 // reported as exited without a known exit code.
 //
-// Files: config.go opens everything; images.go, source.go, transport.go, limits.go, pullerror.go and collect.go are
-// the images; rootfs.go and copyup.go the file systems; spec.go, process.go, mounts.go, resources.go, devices.go and
-// security.go turn a container definition into an OCI specification; container.go, monitor.go, state.go, exec.go and
-// cleanup.go run it; cgroup.go, cgroupv1.go and cgroupv2.go hold and kill it.
+// Files: config.go opens everything. Images: images.go, sharedpull.go, localimage.go, source.go, transport.go,
+// limits.go, pullerror.go, collect.go. File systems: rootfs.go, copyup.go. From a container definition to an OCI
+// specification: spec.go, process.go, mounts.go, resources.go, devices.go, security.go, host.go. Running:
+// container.go, monitor.go, state.go, exec.go, remove.go, cleanup.go. Holding and killing: cgroup.go, cgroupv1.go,
+// cgroupv2.go.
 package oci

@@ -2,6 +2,7 @@ package oci_test
 
 import (
 	"encoding/json"
+	"os"
 	"strings"
 	"testing"
 	"time"
@@ -121,6 +122,9 @@ func TestTaskLimitsHoldAllContainers(t *testing.T) {
 	l := newLab(t)
 	task := l.cfg.CgroupRoot + "/limited"
 	l.must(l.PrepareTask(t.Context(), task, 512, 48, 0))
+	if raw, err := os.ReadFile("/sys/fs/cgroup/cpu/" + task + "/cpu.cfs_quota_us"); err == nil && strings.TrimSpace(string(raw)) != "50000" {
+		t.Errorf("quota: got %s, want 50000 of 100000 for 512 units", raw)
+	}
 	c := l.container("alloc", "200")
 	c.CgroupParent = task
 	st, _ := l.run(c)

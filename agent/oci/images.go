@@ -3,7 +3,6 @@ package oci
 import (
 	"context"
 	"crypto/sha256"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -12,7 +11,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
-	"slices"
+	"strings"
 	"sync"
 	"time"
 
@@ -20,7 +19,6 @@ import (
 	"github.com/google/go-containerregistry/pkg/name"
 	"github.com/google/go-containerregistry/pkg/v1/remote"
 	"github.com/opencontainers/go-digest"
-	imgspec "github.com/opencontainers/image-spec/specs-go/v1"
 	"go.podman.io/image/v5/copy"
 	"go.podman.io/image/v5/docker/reference"
 	"go.podman.io/image/v5/signature"
@@ -114,6 +112,7 @@ func (im *Images) close() error {
 
 // SetRegistry says from now on how the registry host is reached.
 func (im *Images) SetRegistry(host string, e RegistryEndpoint) error {
+	host = wireHost(host)
 	t, err := newRegistryTransport(host, e)
 	if err != nil {
 		return err
@@ -127,6 +126,14 @@ func (im *Images) SetRegistry(host string, e RegistryEndpoint) error {
 		}
 	}
 	return nil
+}
+
+// wireHost is the host that serves a registry; only Docker Hub's name is not its host.
+func wireHost(host string) string {
+	if host == "docker.io" {
+		return name.DefaultRegistry
+	}
+	return host
 }
 
 // puller returns the client for one registry and one login. It remembers tokens.
@@ -257,17 +264,13 @@ func wait(ctx context.Context, try int) bool {
 // resolve asks the registry for the manifest.
 func (im *Images) resolve(ctx context.Context, named reference.Named, opts agent.PullOptions, tries int) (*registryImage, error) {
 	host := reference.Domain(named)
+	wire := wireHost(host)
 	var o []name.Option
 	im.mu.Lock()
-	e, configured := im.registries[host]
-	im.mu.Unlock()
-	if configured && len(e.URL) > 5 && e.URL[:5] == "http:" {
+	if strings.HasPrefix(im.registries[wire].URL, "http:") {
 		o = append(o, name.Insecure)
 	}
-	wire := host
-	if host == "docker.io" {
-		wire = name.DefaultRegistry
-	}
+	im.mu.Unlock()
 	ref, err := name.ParseReference(wire+named.String()[len(host):], o...)
 	if err != nil {
 		return nil, pullError("invalid reference format: "+err.Error(), err)
@@ -346,62 +349,4 @@ func (im *Images) Import(ctx context.Context, from types.ImageReference, ref str
 		return agent.Image{}, fmt.Errorf("import %s: %w", named, err)
 	}
 	return img, im.touch(img.ID)
-}
-
-// local finds the image that is stored under the name.
-func (im *Images) local(named reference.Named) (agent.Image, bool) {
-	stored, err := im.store.Image(named.String())
-	if err != nil {
-		return agent.Image{}, false
-	}
-	img, err := im.describe(stored)
-	if err != nil {
-		im.log.Warn("stored image cannot be read", "image", named.String(), "err", err)
-		return agent.Image{}, false
-	}
-	if d, ok := named.(reference.Digested); ok {
-		img.Digest = d.Digest().String()
-	}
-	return img, true
-}
-
-// same finds the image that is stored under the name if it is what the registry has.
-func (im *Images) same(named reference.Named, top *remote.Descriptor) (agent.Image, bool) {
-	stored, err := im.store.Image(named.String())
-	if err != nil || !slices.Contains(stored.Digests, digest.Digest(top.Digest.String())) {
-		return agent.Image{}, false
-	}
-	img, err := im.describe(stored)
-	img.Digest = top.Digest.String()
-	return img, err == nil
-}
-
-// describe reads an image's configuration.
-func (im *Images) describe(stored *storage.Image) (agent.Image, error) {
-	im.mu.Lock()
-	img, ok := im.known[stored.ID]
-	im.mu.Unlock()
-	if !ok {
-		raw, err := im.store.ImageBigData(stored.ID, "sha256:"+stored.ID)
-		if err != nil {
-			return agent.Image{}, fmt.Errorf("image %s: read configuration: %w", stored.ID, err)
-		}
-		var c imgspec.Image
-		if err := json.Unmarshal(raw, &c); err != nil {
-			return agent.Image{}, fmt.Errorf("image %s: read configuration: %w", stored.ID, err)
-		}
-		img = agent.Image{ID: stored.ID, Config: agent.ImageConfig{
-			Entrypoint: c.Config.Entrypoint, Cmd: c.Config.Cmd, Env: c.Config.Env, WorkingDir: c.Config.WorkingDir,
-			User: c.Config.User, StopSignal: c.Config.StopSignal, Labels: c.Config.Labels,
-		}}
-		for v := range c.Config.Volumes {
-			img.Config.Volumes = append(img.Config.Volumes, v)
-		}
-		slices.Sort(img.Config.Volumes)
-		im.mu.Lock()
-		im.known[stored.ID] = img
-		im.mu.Unlock()
-	}
-	img.Digest = stored.Digest.String()
-	return img, nil
 }
