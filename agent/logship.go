@@ -165,6 +165,7 @@ func (l *logShipper) ended(id string) {
 	if err := writeFile(filepath.Join(l.dir, id, endedFile), nil, false); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		l.log.Warn("the end of a container's output could not be noted", "container", id, "err", err)
 	}
+	l.resume(id) // one that never ran has no follower yet to clear its directory away
 	l.mu.Lock()
 	f := l.followers[id]
 	l.mu.Unlock()

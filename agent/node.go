@@ -118,8 +118,25 @@ func (n *node) start(ctx context.Context) error {
 	return nil
 }
 
-// welcomed notes that the session has begun.
-func (n *node) welcomed() { n.welcomeOnce.Do(func() { close(n.welcome) }) }
+// welcomed notes that the first session has begun: the server takes logs now.
+func (n *node) welcomed(id *Identity) {
+	n.welcomeOnce.Do(func() {
+		n.logs.connect(id, n.cfg)
+		close(n.welcome)
+	})
+}
+
+// awaitWelcome waits for the first session. An agent that has just started does not know before it how the server's
+// registry is reached, and the server takes no logs from it; but a server that is away must not hold tasks up for ever.
+func (n *node) awaitWelcome(ctx context.Context) error {
+	select {
+	case <-n.welcome:
+	case <-time.After(welcomePatience):
+	case <-ctx.Done():
+		return context.Cause(ctx)
+	}
+	return nil
+}
 
 // sweep takes away containers that a stopped task left when they could not be removed then.
 func (n *node) sweep(ctx context.Context, t *task, states []ContainerState) {

@@ -72,12 +72,9 @@ func (r *runner) pullJob(c *container) func(context.Context) result {
 	ref := aws.Value(r.t.definition(c.Name).Image)
 	early := r.adopted
 	return func(ctx context.Context) result {
-		if early { // this agent has just started: only the server tells how its registry is reached
-			select {
-			case <-r.node.welcome:
-			case <-time.After(welcomePatience):
-			case <-ctx.Done():
-				return result{err: context.Cause(ctx)}
+		if early {
+			if err := r.node.awaitWelcome(ctx); err != nil {
+				return result{err: err}
 			}
 		}
 		image, err := r.node.cfg.Deps.Images.Pull(ctx, ref, PullOptions{})
@@ -101,7 +98,15 @@ func (r *runner) logsJob(c *container) func(context.Context) error {
 	if err != nil {
 		return func(context.Context) error { return err }
 	}
-	return func(ctx context.Context) error { return r.node.logs.prepare(ctx, log) }
+	early := r.adopted
+	return func(ctx context.Context) error {
+		if early {
+			if err := r.node.awaitWelcome(ctx); err != nil {
+				return err
+			}
+		}
+		return r.node.logs.prepare(ctx, log)
+	}
 }
 
 // createJob writes the files that the container sees in /etc and creates it.

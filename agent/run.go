@@ -35,7 +35,6 @@ func Run(ctx context.Context, cfg Config) error {
 		return err
 	}
 	id.cfg = &cfg
-	n.logs.connect(id, &cfg)
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return (&session{cfg: &cfg, id: id, node: n, log: cfg.Log}).run(ctx) })
 	g.Go(func() error { id.keep(ctx); return nil })

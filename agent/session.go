@@ -132,7 +132,7 @@ func (l *line) open(ctx context.Context) error {
 	if l.cfg.Welcomed != nil {
 		l.cfg.Welcomed(l.welcome, l.id.TLSConfig())
 	}
-	l.node.welcomed()
+	l.node.welcomed(l.id)
 	return ctx.Err()
 }
 
