@@ -308,9 +308,26 @@ func TestStockToolsPushAndPull(t *testing.T) {
 	}
 }
 
-func BenchmarkPush(b *testing.B) {
+// BenchmarkLayer pushes and pulls an image of one layer of 64 MiB.
+func BenchmarkLayer(b *testing.B) {
 	w := newWorld(b)
-	for i := range b.N {
-		w.push(b, fmt.Sprintf("bench:v%d", i))
-	}
+	img := must[v1.Image](b)(random.Image(64<<20, 1))
+	size := int64(64 << 20)
+	b.Run("push", func(b *testing.B) {
+		b.SetBytes(size)
+		for i := range b.N {
+			w.pushImage(b, fmt.Sprintf("push%d:v1", i), must[v1.Image](b)(random.Image(size, 1)))
+		}
+	})
+	w.pushImage(b, "pull:v1", img)
+	b.Run("pull", func(b *testing.B) {
+		b.SetBytes(size)
+		for range b.N {
+			pulled := must[v1.Image](b)(remote.Image(w.ref(b, "pull:v1"), w.auth()))
+			layer := must[[]v1.Layer](b)(pulled.Layers())[0]
+			r := must[io.ReadCloser](b)(layer.Compressed())
+			must[int64](b)(io.Copy(io.Discard, r))
+			_ = r.Close()
+		}
+	})
 }
