@@ -22,12 +22,16 @@ type Collected struct {
 func (s *Service) Collect(ctx context.Context) (Collected, error) {
 	var out Collected
 	now := time.Now()
+	if _, err := s.files.driver.Stat(ctx, repositoriesPath); err != nil {
+		if isMissing(err) {
+			return out, nil // nothing was ever pushed
+		}
+		return out, fmt.Errorf("look at the registry's files: %w", err)
+	}
 	deleted, errs := storage.PurgeUploads(ctx, s.files.driver, now.Add(-uploadLife), true)
 	out.Uploads = len(deleted)
 	for _, err := range errs {
-		if !isMissing(err) {
-			s.Log.Warn("old upload was not removed", "err", err)
-		}
+		s.Log.Warn("old upload was not removed", "err", err)
 	}
 	s.sweep.Lock()
 	defer s.sweep.Unlock()
