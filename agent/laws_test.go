@@ -140,6 +140,6 @@ func drawEvent(rt *rapid.T, n int) string {
 	name := fmt.Sprintf("c%d", rapid.IntRange(0, n-1).Draw(rt, "container"))
 	return rapid.SampledFrom([]string{
 		"go", "+1s", "+45s", "+3m", "hang=" + name, "sick=" + name, "well=" + name, "exit=" + name + ":0", "exit=" + name + ":1",
-		"fail=pull:" + name, "fail=create:" + name, "fail=start:" + name, "fail=network:" + name, "fail=take:" + name, "stop",
+		"fail=pull:" + name, "fail=create:" + name, "fail=start:" + name, "fail=network:" + name, "fail=remove:" + name, "stop",
 	}).Draw(rt, "event")
 }

@@ -13,20 +13,24 @@ type verb string
 
 // Work for the task as a whole.
 const (
-	doCgroup        verb = "cgroup"
-	doVolumes       verb = "volumes"
-	doNamespaces    verb = "namespaces"
-	doDropTask      verb = "drop"    // cgroup, namespaces and volumes of an ended task
-	doPull          verb = "pull"    // per container from here
-	doNetwork       verb = "network" //
-	doLogs          verb = "logs"    // see that the log destination exists
-	doCreate        verb = "create"  //
-	doStart         verb = "start"   //
+	doCgroup     verb = "cgroup"
+	doVolumes    verb = "volumes"
+	doNamespaces verb = "namespaces"
+	doDropTask   verb = "clean up" // cgroup, namespaces and volumes of an ended task
+)
+
+// Work for one container.
+const (
+	doPull          verb = "pull"
+	doNetwork       verb = "network"
+	doLogs          verb = "logs" // see that the log destination exists
+	doCreate        verb = "create"
+	doStart         verb = "start"
 	doRestart       verb = "restart" // remove an exited container so that it is created again
 	doProbe         verb = "probe"   // one health check
 	doStop          verb = "stop"    // the stop signal
 	doKill          verb = "kill"    // SIGKILL
-	doDropContainer verb = "take"    // root file system, bundle, monitor of an ended container
+	doDropContainer verb = "remove"  // root file system, bundle, monitor of an ended container
 	doDetach        verb = "detach"  // its network
 )
 
