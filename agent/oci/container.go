@@ -36,6 +36,7 @@ type record struct {
 	CgroupParent string    `json:"cgroup"`
 	LogPath      string    `json:"log"`
 	CreatedAt    time.Time `json:"createdAt"`
+	Boot         string    `json:"boot"` // the kernel's boot ID; process IDs of another boot mean nothing
 	// The following are set when the container has been created. A process is named by its ID and its start time.
 	Created      bool   `json:"created,omitzero"`
 	PID          int    `json:"pid,omitzero"`
@@ -70,6 +71,9 @@ func (r *Runtime) readRecord(id string) (*record, error) {
 		return nil, fmt.Errorf("container %s: container.json: %w", id, err)
 	}
 	rec.ID = id
+	if rec.Boot != r.host.boot {
+		rec.Start, rec.MonitorStart = 0, 0
+	}
 	return rec, nil
 }
 
@@ -140,6 +144,7 @@ func (r *Runtime) create(ctx context.Context, c agent.Container) error {
 	rec := &record{
 		Version: 1, ID: c.ID, TaskArn: c.TaskArn, Name: c.Name, ImageID: c.Image.ID, CgroupParent: c.CgroupParent,
 		Runtime: orDefault(c.Runtime, r.cfg.defaultRuntime()), LogPath: c.LogPath, CreatedAt: time.Now().UTC(),
+		Boot: r.host.boot,
 	}
 	for _, d := range []string{filepath.Join(dir, "persist"), filepath.Dir(c.LogPath), r.runtimeRoot(rec.Runtime)} {
 		if err := os.MkdirAll(d, 0o700); err != nil {
@@ -171,7 +176,9 @@ func (r *Runtime) create(ctx context.Context, c agent.Container) error {
 	}
 	// A process that ended already has no start time; then the exit file tells.
 	rec.Start, _ = startTime(rec.PID)
-	rec.MonitorPID = readPidfile(filepath.Join(dir, "conmon.pid"))
+	if rec.MonitorPID = readPidfile(filepath.Join(dir, "conmon.pid")); rec.MonitorPID == 0 {
+		return errors.New("the monitor's process ID is not known")
+	}
 	rec.MonitorStart, _ = startTime(rec.MonitorPID)
 	rec.Created = true
 	return r.writeRecord(rec)

@@ -20,6 +20,8 @@ type hostFeatures struct {
 	order []string
 	// oomScore is this process's oom_score_adj.
 	oomScore int
+	// boot changes when the machine starts anew.
+	boot string
 	// swap is set when the machine has swap space.
 	swap bool
 }
@@ -45,6 +47,8 @@ func detectHost() hostFeatures {
 	}
 	score, _ := os.ReadFile("/proc/self/oom_score_adj")
 	h.oomScore, _ = strconv.Atoi(strings.TrimSpace(string(score)))
+	boot, _ := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	h.boot = strings.TrimSpace(string(boot))
 	swaps, _ := os.ReadFile("/proc/swaps")
 	h.swap = strings.Count(string(swaps), "\n") > 1
 	return h

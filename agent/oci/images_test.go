@@ -313,6 +313,7 @@ func TestFullDiskFailsThePullAndNothingElse(t *testing.T) {
 	g.push(simple(t, image.Config{}, image.File{Path: "noise", Content: string(noise)}), "big")
 	c := l.container("term", "3")
 	l.start(c)
+	l.untilOutput(c, "ready")
 	_, err := l.Images().Pull(t.Context(), g.host()+"/x:big", agent.PullOptions{})
 	if err == nil || err.Error() != "CannotPullContainerError: failed to register layer: no space left on device" {
 		t.Errorf("got %v", err)
@@ -323,6 +324,20 @@ func TestFullDiskFailsThePullAndNothingElse(t *testing.T) {
 	if st, _ := l.run(l.container("exit", "5")); st.ExitCode != 5 {
 		t.Errorf("next container: got %+v", st)
 	}
+	// Now to the last byte.
+	fill, err := os.Create(small + "/fill")
+	l.must(err)
+	_, _ = io.Copy(fill, zeros{})
+	l.must(fill.Close())
+	err = l.Create(t.Context(), l.container("exit", "5"))
+	if errorName(err) != "CannotCreateContainerError" || !strings.Contains(err.Error(), "no space left on device") {
+		t.Errorf("create on a full disk: got %v", err)
+	}
+	l.must(l.Signal(t.Context(), c.ID, 15, false))
+	l.until("end of the container", func() bool {
+		st, err := l.State(t.Context(), c.ID)
+		return err == nil && st.Phase == agent.PhaseExited
+	})
 }
 
 func TestUnusedImagesAreCollected(t *testing.T) {

@@ -58,7 +58,7 @@ func (r *Runtime) reset(ctx context.Context, id string) error {
 func (r *Runtime) remove(ctx context.Context, id string) error {
 	dir := r.dir(id)
 	if _, err := os.Lstat(dir); errors.Is(err, os.ErrNotExist) {
-		return nil
+		return r.removeExit(id)
 	}
 	rec, err := r.readRecord(id)
 	if err != nil {
@@ -68,11 +68,18 @@ func (r *Runtime) remove(ctx context.Context, id string) error {
 	if err := r.stop(ctx, rec); err != nil {
 		return err
 	}
+	// The record goes last, so that a removal that is cut short is taken up again, and until then the exit code is known.
+	if err := removeBundle(dir); err != nil {
+		return err
+	}
+	return r.removeExit(id)
+}
+
+func (r *Runtime) removeExit(id string) error {
 	if err := os.Remove(filepath.Join(r.exitsDir(), id)); err != nil && !errors.Is(err, os.ErrNotExist) {
 		return err
 	}
-	// The record goes last, so that a removal that is cut short is taken up again.
-	return removeBundle(dir)
+	return nil
 }
 
 // stop ends the container's processes and takes down all but its files.

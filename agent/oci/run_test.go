@@ -380,3 +380,21 @@ func TestDirectoryIsOpenOnce(t *testing.T) {
 		t.Error("a second one opened it")
 	}
 }
+
+func TestProcessIDsOfAnotherBootMeanNothing(t *testing.T) {
+	l := newLab(t)
+	c := l.container("sleep")
+	l.start(c)
+	l.untilOutput(c, "ready")
+	path := filepath.Join(l.cfg.Dir, "containers", c.ID, "container.json")
+	raw, err := os.ReadFile(path)
+	l.must(err)
+	boot, err := os.ReadFile("/proc/sys/kernel/random/boot_id")
+	l.must(err)
+	l.must(os.WriteFile(path, []byte(strings.Replace(string(raw), strings.TrimSpace(string(boot)), "another", 1)), 0o600))
+	st, err := l.State(t.Context(), c.ID)
+	l.must(err)
+	if st.Phase != agent.PhaseExited || st.ExitKnown {
+		t.Errorf("got %+v, want exited without exit code", st)
+	}
+}
