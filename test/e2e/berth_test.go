@@ -7,11 +7,13 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -34,7 +36,8 @@ type Berth struct {
 	conn map[string]string
 	cfg  aws.Config
 
-	mounts []string // that the test made below Dir
+	mounts  []string // that the test made below Dir
+	started []string // tasks of this test
 }
 
 // binary is the program under test: $BERTH_BINARY, or what make built. runc lies beside it.
@@ -65,14 +68,54 @@ func start(t *testing.T, flags ...string) *Berth {
 func prepare(t *testing.T) *Berth {
 	t.Helper()
 	binary(t)
+	b := &Berth{t: t, Dir: dataDir(t)}
+	t.Cleanup(b.end)
+	return b
+}
+
+func dataDir(t *testing.T) string {
+	t.Helper()
 	// A short path: sockets below it must fit into 108 bytes.
 	dir, err := os.MkdirTemp("", "berth-e2e-")
 	if err != nil {
 		t.Fatal(err)
 	}
-	b := &Berth{t: t, Dir: dir}
-	t.Cleanup(b.end)
-	return b
+	return dir
+}
+
+// common is the Berth of all tests that do no harm to it. TestMain ends it.
+var common struct {
+	sync.Mutex
+	*Berth
+}
+
+// shared returns the common Berth. Tests stop their own tasks.
+func shared(t *testing.T) *Berth {
+	t.Helper()
+	binary(t)
+	common.Lock()
+	defer common.Unlock()
+	if common.Berth == nil {
+		b := &Berth{t: t, Dir: dataDir(t)}
+		b.up("--heartbeat", "1s")
+		common.Berth = b
+	}
+	return common.Berth.in(t)
+}
+
+// in is the same Berth for another test, whose tasks end with it.
+func (b *Berth) in(t *testing.T) *Berth {
+	out := *b
+	out.t, out.started = t, nil
+	t.Cleanup(func() {
+		for _, arn := range out.started {
+			_, _ = out.ecs().StopTask(context.Background(), &ecs.StopTaskInput{Task: &arn})
+		}
+		if t.Failed() {
+			t.Logf("the end of Berth's log:\n%s", out.log())
+		}
+	})
+	return &out
 }
 
 // up starts Berth (again) in its data directory.
@@ -104,20 +147,26 @@ func (b *Berth) end() {
 	if b.t.Failed() {
 		b.t.Logf("the end of Berth's log:\n%s", b.log())
 	}
+	if err := b.remove(); err != nil {
+		b.t.Error(err)
+	}
+}
+
+// remove ends Berth and says what it left behind.
+func (b *Berth) remove() error {
+	var errs []error
 	if out, err := b.try("down", "--wait", "20s"); err != nil {
-		b.t.Errorf("berth down: %v\n%s", err, out)
+		errs = append(errs, fmt.Errorf("berth down: %w\n%s", err, out))
 	}
 	for _, m := range b.mounts {
 		if err := unix.Unmount(m, 0); err != nil {
-			b.t.Errorf("unmount %s: %v", m, err)
+			errs = append(errs, fmt.Errorf("unmount %s: %w", m, err))
 		}
 	}
 	for _, left := range leftovers(b.Dir) {
-		b.t.Errorf("left behind: %s", left)
+		errs = append(errs, fmt.Errorf("left behind: %s", left))
 	}
-	if err := os.RemoveAll(b.Dir); err != nil {
-		b.t.Errorf("remove the data directory: %v", err)
-	}
+	return errors.Join(append(errs, os.RemoveAll(b.Dir))...)
 }
 
 // leftovers finds processes, mounts and control groups that belong to a data directory.
@@ -235,6 +284,7 @@ func (b *Berth) run(definition string) string {
 	if len(out.Tasks) != 1 {
 		b.t.Fatalf("RunTask failures: %s", dump(out.Failures))
 	}
+	b.started = append(b.started, *out.Tasks[0].TaskArn)
 	return *out.Tasks[0].TaskArn
 }
 

@@ -1,6 +1,7 @@
 package e2e
 
 import (
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -31,6 +32,12 @@ var probeRoot = sync.OnceValues(func() (string, error) {
 
 func TestMain(m *testing.M) {
 	code := m.Run()
+	if common.Berth != nil {
+		if err := common.remove(); err != nil {
+			fmt.Fprintln(os.Stderr, "the common Berth:", err)
+			code = 1
+		}
+	}
 	if dir, err := probeRoot(); err == nil {
 		_ = os.RemoveAll(dir)
 	}

@@ -46,16 +46,19 @@ func FromGo(ctx context.Context, cache, pkg string, cfg Config, files ...File) (
 	return dst, err
 }
 
+// ErrNoPackages says that Debian's packages cannot be had here.
+var ErrNoPackages = errors.New("no Debian packages")
+
 // FromDebian unpacks Debian packages with all that they depend on and returns the path of an image of them. Packages
 // come from the machine's apt sources; what was downloaded and built is kept in cache.
 func FromDebian(ctx context.Context, cache, name string, packages []string, cfg Config, files ...File) (string, error) {
 	all, err := closure(ctx, packages)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w: %w", ErrNoPackages, err)
 	}
 	versions, err := output(ctx, "", "apt-get", append([]string{"-qq", "--print-uris", "download"}, all...)...)
 	if err != nil {
-		return "", err
+		return "", fmt.Errorf("%w: %w", ErrNoPackages, err)
 	}
 	dst := filepath.Join(cache, name+"-"+key(versions, cfg, files)+".tar")
 	if _, err := os.Stat(dst); err == nil {
@@ -73,7 +76,7 @@ func FromDebian(ctx context.Context, cache, name string, packages []string, cfg 
 	if err := os.Chmod(tree, 0o755); err != nil {
 		return "", err
 	}
-	if err := unpack(ctx, tree, debs, all, versions); err != nil {
+	if err := unpack(ctx, tree, debs, versions); err != nil {
 		return "", err
 	}
 	if err := accounts(tree); err != nil {
@@ -112,7 +115,7 @@ func installsOnly(p string) bool {
 	return false
 }
 
-func unpack(ctx context.Context, tree, debs string, all []string, uris string) error {
+func unpack(ctx context.Context, tree, debs, uris string) error {
 	// The merged layout comes first: packages that still have files in /bin and /lib follow the links.
 	for _, d := range []string{"bin", "sbin", "lib", "lib64"} {
 		if err := errors.Join(os.MkdirAll(filepath.Join(tree, "usr", d), 0o755), os.Symlink("usr/"+d, filepath.Join(tree, d))); err != nil {
@@ -130,14 +133,38 @@ func unpack(ctx context.Context, tree, debs string, all []string, uris string) e
 			missing = append(missing, fields[1])
 		}
 	}
-	if len(missing) > 0 {
-		if _, err := output(ctx, debs, "apt-get", append([]string{"-qq", "-o", "APT::Sandbox::User=root", "download"}, all...)...); err != nil {
-			return err
-		}
+	if err := download(ctx, debs, missing); err != nil {
+		return fmt.Errorf("%w: %w", ErrNoPackages, err)
 	}
 	slices.Sort(files)
 	for _, f := range files {
 		if err := extract(ctx, filepath.Join(debs, f), tree); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// download brings package files into a directory that others may fill at the same time.
+func download(ctx context.Context, debs string, files []string) error {
+	if len(files) == 0 {
+		return nil
+	}
+	tmp, err := os.MkdirTemp(debs, ".get-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(tmp)
+	args := []string{"-qq", "-o", "APT::Sandbox::User=root", "download"}
+	for _, f := range files {
+		name, _, _ := strings.Cut(f, "_")
+		args = append(args, name)
+	}
+	if _, err := output(ctx, tmp, "apt-get", args...); err != nil {
+		return err
+	}
+	for _, f := range files {
+		if err := os.Rename(filepath.Join(tmp, f), filepath.Join(debs, f)); err != nil {
 			return err
 		}
 	}
