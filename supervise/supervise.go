@@ -19,7 +19,7 @@ import (
 // Back-off between starts of a child that keeps dying. A child that lived longer than settled starts over.
 const (
 	firstPause = 200 * time.Millisecond
-	lastPause  = 5 * time.Second
+	lastPause  = 3 * time.Second
 	settled    = 30 * time.Second
 )
 
