@@ -16,31 +16,39 @@ import (
 	"berth/store/storetest"
 )
 
-// BenchmarkCommit compares the store's Updates, one record of 600 bytes each, with bare puts of the same bytes
-// into the same kind of etcd, in turns in one run. ratio is the store's rate over bare etcd's.
+// BenchmarkCommit compares the store's Updates, of one record of 600 bytes or of five (which is what starting a task
+// takes), with bare puts of the same bytes into the same kind of etcd, in turns in one run. ratio is the rate of the
+// store's records over that of bare puts.
 func BenchmarkCommit(b *testing.B) {
-	for _, writers := range []int{1, 16, 128} {
-		b.Run(fmt.Sprintf("writers=%d", writers), func(b *testing.B) {
+	for _, c := range []struct{ writers, records int }{{1, 1}, {16, 1}, {128, 1}, {1, 5}, {16, 5}, {128, 5}} {
+		b.Run(fmt.Sprintf("writers=%d/records=%d", c.writers, c.records), func(b *testing.B) {
 			st, bare := benchStore(b), benchClient(b)
-			value := record(0)
-			raw := fmt.Sprintf(`{"v":1,"k":"%08d","t":{"text":%q}}`, 0, value.Tags["text"])
+			raw := fmt.Sprintf(`{"v":1,"k":"%08d","t":{"text":%q}}`, 0, record(0).Tags["text"])
 			update := func(i int) error {
-				r := record(i)
-				return st.Update(b.Context(), func(tx *store.Tx) error { storetest.Records.Put(tx, r); return nil })
+				return st.Update(b.Context(), func(tx *store.Tx) error {
+					for j := range c.records {
+						storetest.Records.Put(tx, record(i*c.records+j))
+					}
+					return nil
+				})
 			}
 			put := func(i int) error {
-				_, err := bare.Put(b.Context(), fmt.Sprintf("/berth/t/test.record/%08d", i), raw)
-				return err
+				for j := range c.records {
+					if _, err := bare.Put(b.Context(), fmt.Sprintf("/berth/t/test.record/%08d", i*c.records+j), raw); err != nil {
+						return err
+					}
+				}
+				return nil
 			}
 			var ours, theirs time.Duration
-			const turns = 4
+			const turns = 16
 			for range turns {
-				theirs += spread(b, writers, b.N/turns+1, put)
-				ours += spread(b, writers, b.N/turns+1, update)
+				theirs += spread(b, c.writers, b.N/turns+1, put)
+				ours += spread(b, c.writers, b.N/turns+1, update)
 			}
 			n := float64(turns * (b.N/turns + 1))
 			b.ReportMetric(n/ours.Seconds(), "commits/s")
-			b.ReportMetric(n/theirs.Seconds(), "bare-puts/s")
+			b.ReportMetric(n*float64(c.records)/theirs.Seconds(), "bare-puts/s")
 			b.ReportMetric(theirs.Seconds()/ours.Seconds(), "ratio")
 			b.ReportMetric(0, "ns/op")
 		})
