@@ -15,6 +15,8 @@ import (
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 	"golang.org/x/sys/unix"
+
+	"berth/agent"
 )
 
 // BenchmarkStart compares Create and Start with bare `runc create` and `runc start` of the same bundle, in turns, one
@@ -143,5 +145,25 @@ func (r *bareRunc) command(b *testing.B, args ...string) {
 	if err := cmd.Run(); err != nil {
 		said, _ := os.ReadFile(out.Name())
 		b.Errorf("runc %s: %v: %s", args[0], err, bytes.TrimSpace(said))
+	}
+}
+
+// BenchmarkPullAgain is what a task start pays for an image that is here: one question to the registry, or none.
+func BenchmarkPullAgain(b *testing.B) {
+	l, g := newLab(b), newRegistry(b)
+	d := g.push(probe(b), "v1")
+	for _, ref := range []string{g.host() + "/x:v1", g.host() + "/x@" + d} {
+		if _, err := l.Images().Pull(b.Context(), ref, agent.PullOptions{}); err != nil {
+			b.Fatal(err)
+		}
+	}
+	for name, ref := range map[string]string{"tag": g.host() + "/x:v1", "digest": g.host() + "/x@" + d} {
+		b.Run(name, func(b *testing.B) {
+			for b.Loop() {
+				if _, err := l.Images().Pull(b.Context(), ref, agent.PullOptions{}); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
 	}
 }

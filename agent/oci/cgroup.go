@@ -212,6 +212,19 @@ func removeGroups(dir string) error {
 	return nil
 }
 
+// makeGroup makes a cgroup directory and those above it. Another Berth on this machine may be removing an empty one
+// of them at that moment.
+func makeGroup(dir string) error {
+	err := os.MkdirAll(dir, 0o755)
+	for range 10 {
+		if !errors.Is(err, os.ErrNotExist) {
+			break
+		}
+		err = os.MkdirAll(dir, 0o755)
+	}
+	return err
+}
+
 func writeValue(dir, file, value string) error {
 	return os.WriteFile(filepath.Join(dir, file), []byte(value), 0o600)
 }

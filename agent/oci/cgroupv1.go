@@ -46,7 +46,7 @@ func (g *cgroupV1) dir(controller, path string) string {
 
 func (g *cgroupV1) prepare(path string, l taskLimits) error {
 	for _, d := range g.dirs(path) {
-		if err := os.MkdirAll(d, 0o755); err != nil {
+		if err := makeGroup(d); err != nil {
 			return err
 		}
 	}
@@ -145,7 +145,7 @@ func (g *cgroupV1) oomKills(path string) int64 {
 
 func (g *cgroupV1) monitor(path string) (monitorGroup, error) {
 	for _, d := range g.dirs(path) {
-		if err := os.MkdirAll(d, 0o755); err != nil {
+		if err := makeGroup(d); err != nil {
 			return monitorGroup{}, err
 		}
 	}

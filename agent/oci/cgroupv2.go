@@ -38,15 +38,15 @@ func (g *cgroupV2) prepare(path string, l taskLimits) error {
 
 // enable makes the path and gives every group on it the controllers that its parent has.
 func (g *cgroupV2) enable(path string) error {
+	if err := makeGroup(filepath.Join(g.root, path)); err != nil {
+		return err
+	}
 	dir := g.root
 	for name := range strings.SplitSeq(path, "/") {
 		if err := g.delegate(dir); err != nil {
 			return err
 		}
 		dir = filepath.Join(dir, name)
-		if err := os.Mkdir(dir, 0o755); err != nil && !errors.Is(err, os.ErrExist) {
-			return err
-		}
 	}
 	return g.delegate(dir)
 }

@@ -9,6 +9,8 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // Cleanup removes every container of this directory with its processes, mounts and cgroups, and everything else below
@@ -24,10 +26,21 @@ func (r *Runtime) Cleanup(ctx context.Context) error {
 	}
 	r.spawn.close()
 	errs = append(errs, r.removeCgroup(ctx, r.cfg.CgroupRoot), r.unmountAll())
+	r.removeEmptyParents()
 	for _, d := range []string{r.exitsDir(), r.layersDir(), r.runtimesDir(), r.tempDir()} {
 		errs = append(errs, os.RemoveAll(d))
 	}
 	return errors.Join(errs...)
+}
+
+// removeEmptyParents removes the groups above the cgroup root that nothing else uses: a group that is not empty is
+// not removed by the kernel.
+func (r *Runtime) removeEmptyParents() {
+	for p := filepath.Dir(r.cfg.CgroupRoot); p != "."; p = filepath.Dir(p) {
+		for _, d := range r.cgroups.dirs(p) {
+			_ = unix.Rmdir(d)
+		}
+	}
 }
 
 // unmountAll detaches every mount below the directory, innermost first.

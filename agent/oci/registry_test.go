@@ -26,7 +26,7 @@ import (
 
 // registry serves images, well or badly.
 type registry struct {
-	t      *testing.T
+	t      testing.TB
 	server *httptest.Server
 
 	// mu guards what follows.
@@ -38,7 +38,7 @@ type registry struct {
 	hook  func(w http.ResponseWriter, r *http.Request) bool
 }
 
-func newRegistry(t *testing.T) *registry {
+func newRegistry(t testing.TB) *registry {
 	t.Helper()
 	g := &registry{t: t, blobs: map[string][]byte{}, types: map[string]string{}, tags: map[string]string{}, gets: map[string]int{}}
 	g.server = httptest.NewServer(g)
