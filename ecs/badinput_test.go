@@ -2,35 +2,42 @@ package ecs
 
 import (
 	"encoding/json"
-	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
 	"strings"
 	"testing"
 
 	api "berth/api/ecs"
 	"berth/aws"
+	"berth/aws/wire"
 )
 
-// call runs an operation with a JSON input and returns "Code: message" of its error, "" if there is none.
+// call sends a JSON input through the front door and returns "Code: message" of the answer, "" if it is no error.
 func (w *world) call(operation, in string) string {
 	w.t.Helper()
-	op := api.API.Operation(operation)
-	if op == nil {
-		w.t.Fatalf("no operation %s", operation)
-	}
-	value := op.Input()
-	if err := json.Unmarshal([]byte(in), value); err != nil {
-		w.t.Fatalf("%s %s: %v", operation, in, err)
-	}
-	_, err := op.Invoke(w.ctx, w.Service, value)
-	if err == nil {
+	door := wire.New(wire.Config{
+		Services: []wire.Service{{API: &api.API, Handler: w.Service, Invalid: Invalid}},
+		Authenticate: func(_ *http.Request, _ *aws.API, read func() ([]byte, error)) (aws.Caller, []byte, error) {
+			body, err := read()
+			return aws.CallerFrom(w.ctx), body, err
+		},
+	})
+	r := httptest.NewRequestWithContext(w.ctx, http.MethodPost, "/", strings.NewReader(in))
+	r.Header.Set("X-Amz-Target", api.API.Target+"."+operation)
+	answer := httptest.NewRecorder()
+	door.ServeHTTP(answer, r)
+	if answer.Code == http.StatusOK {
 		return ""
 	}
-	if e, ok := errors.AsType[*aws.Error](err); ok {
-		return e.Error()
+	var e struct {
+		Type    string `json:"__type"`
+		Message string `json:"message"`
 	}
-	w.t.Fatalf("%s %s: internal error %v", operation, in, err)
-	return ""
+	if err := json.Unmarshal(answer.Body.Bytes(), &e); err != nil || answer.Code != http.StatusBadRequest {
+		w.t.Fatalf("%s %s: answer %d %s", operation, in, answer.Code, answer.Body)
+	}
+	return e.Type + ": " + e.Message
 }
 
 // badWorld has a cluster default with one small machine, a deleted cluster old, and definitions web (bridge, 2
