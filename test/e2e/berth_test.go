@@ -23,6 +23,8 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	"golang.org/x/sys/unix"
+
+	"berth/test/netlab"
 )
 
 // patience bounds every wait for a condition. It is long: a shared machine may be slow, and no test asserts a time.
@@ -36,8 +38,9 @@ type Berth struct {
 	conn map[string]string
 	cfg  aws.Config
 
-	mounts  []string // that the test made below Dir
-	started []string // tasks of this test
+	machine *netlab.Machine // where commands run and clients connect from; nil: this machine
+	mounts  []string        // that the test made below Dir
+	started []string        // tasks of this test
 }
 
 // binary is the program under test: $BERTH_BINARY, or what make built. runc lies beside it.
@@ -125,6 +128,12 @@ func (b *Berth) up(flags ...string) {
 	if out, err := b.try(args...); err != nil {
 		b.t.Fatalf("berth up: %v\n%s\n%s", err, out, b.log())
 	}
+	b.connect()
+}
+
+// connect makes clients for a Berth that runs.
+func (b *Berth) connect() {
+	b.t.Helper()
 	out := b.berth("env", "--json")
 	b.conn = map[string]string{}
 	if err := json.Unmarshal([]byte(out), &b.conn); err != nil {
@@ -201,27 +210,39 @@ func (b *Berth) log() string {
 		return err.Error()
 	}
 	lines := strings.Split(string(data), "\n")
-	return strings.Join(lines[max(0, len(lines)-60):], "\n")
+	return strings.Join(lines[max(0, len(lines)-25):], "\n")
 }
 
 // try runs the berth command on this Berth.
 func (b *Berth) try(args ...string) (string, error) {
+	var out bytes.Buffer
 	cmd := exec.Command(binary(b.t), append(args, "--data-dir", b.Dir)...)
-	out, err := cmd.CombinedOutput()
-	return string(out), err
+	cmd.Stdout, cmd.Stderr = &out, &out
+	err := b.exec(cmd)
+	return out.String(), err
+}
+
+// exec runs a command to its end, inside the machine if there is one.
+func (b *Berth) exec(cmd *exec.Cmd) error {
+	if b.machine == nil {
+		return cmd.Run()
+	}
+	if err := b.machine.Start(cmd); err != nil {
+		return err
+	}
+	return cmd.Wait()
 }
 
 // berth runs the berth command, which must succeed, and returns its standard output.
 func (b *Berth) berth(args ...string) string {
 	b.t.Helper()
 	cmd := exec.Command(binary(b.t), append(args, "--data-dir", b.Dir)...)
-	var stderr bytes.Buffer
-	cmd.Stderr = &stderr
-	out, err := cmd.Output()
-	if err != nil {
-		b.t.Fatalf("berth %s: %v\n%s%s", strings.Join(args, " "), err, out, stderr.String())
+	var out, stderr bytes.Buffer
+	cmd.Stdout, cmd.Stderr = &out, &stderr
+	if err := b.exec(cmd); err != nil {
+		b.t.Fatalf("berth %s: %v\n%s%s", strings.Join(args, " "), err, out.String(), stderr.String())
 	}
-	return string(out)
+	return out.String()
 }
 
 // aws runs the stock AWS CLI and returns its output without the last newline.
