@@ -11,8 +11,8 @@
 //
 // A repository's address is <host:port>/<account>/<region>/<name>, where host:port is the API listener. It works as it
 // stands for docker, skopeo and crane on this machine (loopback addresses are plain http to them) and for tasks. A
-// request whose Host is <account>.dkr.ecr.<region>.<anything> may leave account and region out of its path, and
-// LocalReference turns such an AWS reference into Berth's form.
+// request whose Host is <account>.dkr.ecr.<region>.<anything> may leave account and region out of its path;
+// agents send the pulls of such images here.
 //
 //	service.go, repository.go, image.go, layer.go, policy.go, tag.go, authorization.go     the AWS API
 //	storage.go     distribution's storage: what there is, put, delete

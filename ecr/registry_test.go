@@ -194,19 +194,6 @@ func TestAgentsPullWithoutLoginAndCannotPush(t *testing.T) {
 	}
 }
 
-func TestLocalReference(t *testing.T) {
-	for in, want := range map[string]string{
-		"123456789012.dkr.ecr.eu-west-1.amazonaws.com/team/web:v1":       "h:1/123456789012/eu-west-1/team/web:v1",
-		"123456789012.dkr.ecr-fips.us-east-1.amazonaws.com/web@sha256:x": "h:1/123456789012/us-east-1/web@sha256:x",
-		"nginx": "nginx", "docker.io/library/nginx:1": "docker.io/library/nginx:1",
-		"123456789012.dkr.ecr.eu-west-1.example.com/web": "123456789012.dkr.ecr.eu-west-1.example.com/web",
-	} {
-		if got := LocalReference(in, "h:1"); got != want {
-			t.Errorf("%s: got %s, want %s", in, got, want)
-		}
-	}
-}
-
 func TestLayersThroughTheAPI(t *testing.T) {
 	w := newWorld(t)
 	ctx := t.Context()

@@ -35,17 +35,6 @@ var (
 	repoName   = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
 )
 
-// LocalReference rewrites <account>.dkr.ecr.<region>.amazonaws.com/<name> to <host>/<account>/<region>/<name>. Other
-// references are returned as they are.
-func LocalReference(ref, host string) string {
-	first, rest, ok := strings.Cut(ref, "/")
-	m := awsHost.FindStringSubmatch(first)
-	if !ok || m == nil || !strings.Contains(first, ".amazonaws.com") {
-		return ref
-	}
-	return host + "/" + m[1] + "/" + m[2] + "/" + rest
-}
-
 // withHost adds account and region to a path of a request to an AWS-like host, unless they are there.
 func withHost(r *http.Request) *http.Request {
 	m := awsHost.FindStringSubmatch(r.Host)

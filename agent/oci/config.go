@@ -54,6 +54,8 @@ type RegistryEndpoint struct {
 	URL                string
 	TLSConfig          *tls.Config
 	Username, Password string
+	// KeepHost sends the registry's own name in the header Host, for an endpoint that serves several.
+	KeepHost bool
 }
 
 // Limits bound what a hostile image or registry can cost. Zero values mean the defaults.

@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"regexp"
 	"runtime"
 	"strings"
 	"sync"
@@ -119,12 +120,13 @@ func (im *Images) SetRegistry(host string, e RegistryEndpoint) error {
 	}
 	im.mu.Lock()
 	defer im.mu.Unlock()
-	im.registries[host], im.transports[host] = e, t
 	for k := range im.pullers {
-		if k.host == host {
+		if k.host == host || host == AnyECR && ecrHost.MatchString(k.host) {
 			delete(im.pullers, k)
+			delete(im.transports, k.host)
 		}
 	}
+	im.registries[host], im.transports[host] = e, t
 	return nil
 }
 
@@ -136,11 +138,24 @@ func wireHost(host string) string {
 	return host
 }
 
+// AnyECR stands for the registries of all AWS accounts in SetRegistry.
+const AnyECR = "*.dkr.ecr.*.amazonaws.com"
+
+var ecrHost = regexp.MustCompile(`^[0-9]{12}\.dkr[.-]ecr(-fips)?\.[a-z0-9-]+\.(amazonaws\.com|on\.aws)$`)
+
+// endpoint says how a registry is reached. The caller holds mu.
+func (im *Images) endpoint(host string) RegistryEndpoint {
+	if e, ok := im.registries[host]; ok || !ecrHost.MatchString(host) {
+		return e
+	}
+	return im.registries[AnyECR]
+}
+
 // puller returns the client for one registry and one login. It remembers tokens.
 func (im *Images) puller(host string, opts agent.PullOptions) (*remote.Puller, error) {
 	im.mu.Lock()
 	defer im.mu.Unlock()
-	e := im.registries[host]
+	e := im.endpoint(host)
 	user, pass := opts.Username, opts.Password
 	if user == "" && pass == "" {
 		user, pass = e.Username, e.Password
@@ -267,7 +282,7 @@ func (im *Images) resolve(ctx context.Context, named reference.Named, opts agent
 	wire := wireHost(host)
 	var o []name.Option
 	im.mu.Lock()
-	if strings.HasPrefix(im.registries[wire].URL, "http:") {
+	if strings.HasPrefix(im.endpoint(wire).URL, "http:") {
 		o = append(o, name.Insecure)
 	}
 	im.mu.Unlock()

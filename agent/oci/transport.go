@@ -23,10 +23,11 @@ var errPlainHTTP = errors.New("plain http is allowed for this machine's registri
 // registryTransport carries the requests of pulls from one registry. It redirects those for host to the endpoint,
 // keeps plain text to where it is allowed, and bounds answers other than blobs.
 type registryTransport struct {
-	host  string
-	base  *url.URL // nil: the registry is reached by its name
-	plain bool     // plain text to host is allowed
-	next  http.RoundTripper
+	host     string
+	base     *url.URL // nil: the registry is reached by its name
+	plain    bool     // plain text to host is allowed
+	keepHost bool     // see RegistryEndpoint
+	next     http.RoundTripper
 }
 
 func newRegistryTransport(host string, e RegistryEndpoint) (*registryTransport, error) {
@@ -36,7 +37,7 @@ func newRegistryTransport(host string, e RegistryEndpoint) (*registryTransport, 
 		if err != nil || base.Host == "" || (base.Scheme != "http" && base.Scheme != "https") {
 			return nil, fmt.Errorf("registry %s: endpoint %q is not a http or https URL", host, e.URL)
 		}
-		t.base, t.plain = base, base.Scheme == "http"
+		t.base, t.plain, t.keepHost = base, base.Scheme == "http", e.KeepHost
 	}
 	t.next = &http.Transport{
 		Proxy:                 http.ProxyFromEnvironment,
@@ -58,7 +59,9 @@ func (t *registryTransport) RoundTrip(req *http.Request) (*http.Response, error)
 		req = req.Clone(req.Context())
 		req.URL.Scheme, req.URL.Host = t.base.Scheme, t.base.Host
 		req.URL.Path, req.URL.RawPath = path.Join(t.base.Path, req.URL.Path)+trailingSlash(req.URL.Path), ""
-		req.Host = t.base.Host
+		if !t.keepHost {
+			req.Host = t.base.Host
+		}
 	}
 	if req.URL.Scheme != "https" && !(own && t.plain) {
 		closeBody(req)

@@ -53,13 +53,13 @@ type Frame struct {
 type Hello struct {
 	ProtocolVersion int    `json:"protocolVersion"`
 	BerthVersion    string `json:"berthVersion"`
-	BootID          string `json:"bootId"` // /proc/sys/kernel/random/boot_id
+	BootID          string `json:"bootId"`  // /proc/sys/kernel/random/boot_id
 	Cluster         string `json:"cluster"` // name; empty means "default"
 	Account         string `json:"account,omitzero"`
 	Region          string `json:"region,omitzero"`
 
-	CPU      int32    `json:"cpu"`    // units, 1024 = one core
-	Memory   int32    `json:"memory"` // MiB
+	CPU      int32    `json:"cpu"`               // units, 1024 = one core
+	Memory   int32    `json:"memory"`            // MiB
 	Ports    []string `json:"ports,omitzero"`    // TCP host ports that are taken
 	PortsUDP []string `json:"portsUdp,omitzero"` // UDP host ports that are taken
 	GPUs     []string `json:"gpus,omitzero"`     // device IDs
@@ -161,7 +161,7 @@ type ContainerStatus struct {
 
 // Step is one thing that the agent does for a task.
 type Step struct {
-	Name  string    `json:"name"` // "pull web", "network", "create web", "start web", "wait db HEALTHY", ...
+	Name  string    `json:"name"`  // "pull web", "network", "create web", "start web", "wait db HEALTHY", ...
 	State string    `json:"state"` // waiting, running, done, failed
 	Since time.Time `json:"since,omitzero"`
 	Error string    `json:"error,omitzero"`
@@ -200,12 +200,12 @@ type RenewRequest struct {
 
 // LogBatch is POSTed to PathLogs: events of one log stream, in order.
 type LogBatch struct {
-	Task     string            `json:"task"` // ARN; the server checks that it is placed on this machine
-	Region   string            `json:"region,omitzero"`
-	Group    string            `json:"group"`
-	Stream   string            `json:"stream"`
-	Create   bool              `json:"create,omitzero"` // awslogs-create-group
-	Events   []LogEvent        `json:"events"`
+	Task   string     `json:"task"` // ARN; the server checks that it is placed on this machine
+	Region string     `json:"region,omitzero"`
+	Group  string     `json:"group"`
+	Stream string     `json:"stream"`
+	Create bool       `json:"create,omitzero"` // awslogs-create-group
+	Events []LogEvent `json:"events"`
 }
 
 // LogEvent is one log event. Timestamp is in milliseconds since the epoch.

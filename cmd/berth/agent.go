@@ -214,7 +214,11 @@ func runAgent(ctx context.Context, config agent.Config, f *agentFlags, dataDir s
 	config.Welcomed = func(w proto.Welcome, identity *tls.Config) {
 		if w.Registry != "" {
 			endpoint := oci.RegistryEndpoint{URL: config.Server + proto.PathRegistry, TLSConfig: identity}
-			if err := runtime.Images().SetRegistry(w.Registry, endpoint); err != nil {
+			// The registries of AWS accounts are Berth's own too, so that definitions made for AWS run as they are.
+			ecr := endpoint
+			ecr.KeepHost = true
+			err := errors.Join(runtime.Images().SetRegistry(w.Registry, endpoint), runtime.Images().SetRegistry(oci.AnyECR, ecr))
+			if err != nil {
 				log.Error("the server's registry cannot be used", "err", err)
 			}
 		}
