@@ -30,14 +30,15 @@ type outbox struct {
 type outgoing struct {
 	status        proto.TaskStatus
 	version, sent uint64
-	eager         bool      // more than the list of steps changed
+	eager         bool      // somebody may be waiting for what changed: see urgent
 	since         time.Time // of the oldest change that was not sent
 	stoppedSeq    uint64    // of the first report that says STOPPED
 	acked         bool      // the server has STOPPED
 	onAcked       func()
 }
 
-// stepDelay is how long a change of nothing but steps may wait for more to be sent with it.
+// stepDelay is how long a change that is not urgent may wait for more to be sent with it. Each report costs a commit
+// of the store, and the next waits until it is acknowledged: RUNNING must not wait behind "created".
 const stepDelay = 300 * time.Millisecond
 
 func newOutbox(seq *sequence) *outbox {
@@ -52,10 +53,14 @@ func (o *outbox) put(s proto.TaskStatus, onAcked func(), now time.Time) {
 	if t == nil {
 		t = &outgoing{onAcked: onAcked}
 		o.tasks[s.Arn] = t
+		t.status = proto.TaskStatus{LastStatus: statusPending} // as the server made it
+		for _, c := range s.Containers {
+			t.status.Containers = append(t.status.Containers, proto.ContainerStatus{Name: c.Name, LastStatus: statusPending})
+		}
 	} else if reflect.DeepEqual(t.status, s) {
 		return
 	}
-	eager := !reflect.DeepEqual(withoutSteps(t.status), withoutSteps(s))
+	eager := !reflect.DeepEqual(urgent(t.status), urgent(s))
 	if t.sent == t.version {
 		t.since = now
 	}
@@ -64,9 +69,16 @@ func (o *outbox) put(s proto.TaskStatus, onAcked func(), now time.Time) {
 	o.wake()
 }
 
-func withoutSteps(s proto.TaskStatus) proto.TaskStatus {
-	s.Steps = nil
-	return s
+// urgent is the part of a state that is told at once: what became of the task and its containers. Times, addresses,
+// images and steps are told with it or soon after.
+func urgent(s proto.TaskStatus) proto.TaskStatus {
+	out := proto.TaskStatus{LastStatus: s.LastStatus, HealthStatus: s.HealthStatus, StopCode: s.StopCode, StoppedReason: s.StoppedReason}
+	for _, c := range s.Containers {
+		out.Containers = append(out.Containers, proto.ContainerStatus{
+			Name: c.Name, LastStatus: c.LastStatus, HealthStatus: c.HealthStatus, Reason: c.Reason, ExitCode: c.ExitCode, RestartCount: c.RestartCount,
+		})
+	}
+	return out
 }
 
 // again marks a task to be sent although it did not change.
