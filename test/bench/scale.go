@@ -57,7 +57,7 @@ func (l *lab) fifty(ctx context.Context, memory *growth) (time.Duration, error) 
 		}
 		all = append(all, arns...)
 	}
-	err := l.berth.until(ctx, all, "RUNNING", 5*pollPause, func(task) {})
+	err := l.berth.until(ctx, all, "RUNNING", 2*pollPause, func(task) {})
 	took := time.Since(began)
 	if err == nil {
 		err = memory.after(l.berth, scaleTo)

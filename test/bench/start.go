@@ -9,7 +9,7 @@ import (
 )
 
 // pollPause is the pause between two looks at a task. It is part of Berth's times, half of it on average.
-const pollPause = 2 * time.Millisecond
+const pollPause = 4 * time.Millisecond
 
 // lab is what the sections on real containers share: the definition, and bare runc with a sample of its bundle.
 type lab struct {
