@@ -72,10 +72,10 @@ func (o *outbox) put(s proto.TaskStatus, onAcked func(), now time.Time) {
 // urgent is the part of a state that is told at once: what became of the task and its containers. Times, addresses,
 // images and steps are told with it or soon after.
 func urgent(s proto.TaskStatus) proto.TaskStatus {
-	out := proto.TaskStatus{LastStatus: s.LastStatus, HealthStatus: s.HealthStatus, StopCode: s.StopCode, StoppedReason: s.StoppedReason}
+	out := proto.TaskStatus{LastStatus: s.LastStatus, HealthStatus: cmp.Or(s.HealthStatus, unknown), StopCode: s.StopCode, StoppedReason: s.StoppedReason}
 	for _, c := range s.Containers {
 		out.Containers = append(out.Containers, proto.ContainerStatus{
-			Name: c.Name, LastStatus: c.LastStatus, HealthStatus: c.HealthStatus, Reason: c.Reason, ExitCode: c.ExitCode, RestartCount: c.RestartCount,
+			Name: c.Name, LastStatus: c.LastStatus, HealthStatus: cmp.Or(c.HealthStatus, unknown), Reason: c.Reason, ExitCode: c.ExitCode, RestartCount: c.RestartCount,
 		})
 	}
 	return out

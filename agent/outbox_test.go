@@ -22,6 +22,7 @@ func TestOutboxSendsAtOnceOnlyWhatSomebodyWaitsFor(t *testing.T) {
 		now    bool
 	}{
 		{"what the server knows", pending, false},
+		{"health that is not known yet", with(func(s *proto.TaskStatus, c *proto.ContainerStatus) { s.HealthStatus, c.HealthStatus = unknown, unknown }), false},
 		{"pull times", with(func(s *proto.TaskStatus, _ *proto.ContainerStatus) { s.PullStartedAt = now }), false},
 		{"runtime ID", with(func(_ *proto.TaskStatus, c *proto.ContainerStatus) { c.RuntimeID = "x" }), false},
 		{"steps", with(func(s *proto.TaskStatus, _ *proto.ContainerStatus) { s.Steps = []proto.Step{{Name: "pull a"}} }), false},
