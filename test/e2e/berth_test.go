@@ -41,6 +41,9 @@ type Berth struct {
 	machine *netlab.Machine // where commands run and clients connect from; nil: this machine
 	mounts  []string        // that the test made below Dir
 	started []string        // tasks of this test
+
+	// image is the probe's URI in this Berth's registry, pushed when it is first asked for.
+	image func() string
 }
 
 // binary is the program under test: $BERTH_BINARY, or what make built. runc lies beside it.
@@ -143,6 +146,7 @@ func (b *Berth) connect() {
 	for k, v := range b.conn {
 		b.Env = append(b.Env, k+"="+v)
 	}
+	b.image = sync.OnceValue(b.probe)
 	b.cfg = aws.Config{
 		Region:       b.conn["AWS_REGION"],
 		BaseEndpoint: new(b.conn["AWS_ENDPOINT_URL"]),
@@ -295,10 +299,14 @@ func (b *Berth) register(definition string) string {
 	return *out.TaskDefinition.TaskDefinitionArn
 }
 
+func runTask(definition string) *ecs.RunTaskInput {
+	return &ecs.RunTaskInput{TaskDefinition: &definition}
+}
+
 // run runs one task and returns its ARN.
 func (b *Berth) run(definition string) string {
 	b.t.Helper()
-	out, err := b.ecs().RunTask(b.t.Context(), &ecs.RunTaskInput{TaskDefinition: &definition})
+	out, err := b.ecs().RunTask(b.t.Context(), runTask(definition))
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -307,6 +315,13 @@ func (b *Berth) run(definition string) string {
 	}
 	b.started = append(b.started, *out.Tasks[0].TaskArn)
 	return *out.Tasks[0].TaskArn
+}
+
+func (b *Berth) stop(arn, reason string) {
+	b.t.Helper()
+	if _, err := b.ecs().StopTask(b.t.Context(), &ecs.StopTaskInput{Task: &arn, Reason: &reason}); err != nil {
+		b.t.Fatal(err)
+	}
 }
 
 func (b *Berth) task(arn string) types.Task {
@@ -335,7 +350,7 @@ func (b *Berth) until(arn, status string) types.Task {
 	return t
 }
 
-func container(t types.Task, name string) types.Container {
+func containerOf(t types.Task, name string) types.Container {
 	for _, c := range t.Containers {
 		if aws.ToString(c.Name) == name {
 			return c
@@ -345,7 +360,7 @@ func container(t types.Task, name string) types.Container {
 }
 
 func hostPort(t types.Task, name string) string {
-	for _, b := range container(t, name).NetworkBindings {
+	for _, b := range containerOf(t, name).NetworkBindings {
 		return fmt.Sprint(aws.ToInt32(b.HostPort))
 	}
 	return ""

@@ -197,7 +197,7 @@ func journey(t *testing.T, b *Berth, definition, family string, answers func(*te
 	b.aws("ecs", "stop-task", "--task", task, "--reason", "the test is over")
 	b.aws("ecs", "wait", "tasks-stopped", "--tasks", task)
 	stopped := b.task(task)
-	if code := container(stopped, b.firstContainer(task)).ExitCode; code == nil || *code != 0 && *code != 143 {
+	if code := containerOf(stopped, b.firstContainer(task)).ExitCode; code == nil || *code != 0 && *code != 143 {
 		t.Errorf("stopped with %s", dump(stopped))
 	}
 }

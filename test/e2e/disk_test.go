@@ -60,7 +60,7 @@ func TestAFullDiskLeavesTheOthersAndTheAgentWell(t *testing.T) {
 	// Not full enough to be seen, and too full for the image.
 	empty := fill(t, disk, 8<<20)
 	task := b.until(b.run(late), "STOPPED")
-	if reason := aws.ToString(container(task, "main").Reason); !strings.HasPrefix(reason, "CannotPullContainerError") || !strings.Contains(reason, "no space left") {
+	if reason := aws.ToString(containerOf(task, "main").Reason); !strings.HasPrefix(reason, "CannotPullContainerError") || !strings.Contains(reason, "no space left") {
 		t.Errorf("the reason is %q: %s", reason, dump(task))
 	}
 

@@ -88,7 +88,7 @@ func get(url string) (string, error) {
 
 func TestKillingTheServerLosesNoAnsweredTaskAndDoublesNone(t *testing.T) {
 	b := start(t)
-	definition := b.register(`{"family":"small","containerDefinitions":[{"name":"main","image":"` + b.probe() +
+	definition := b.register(`{"family":"small","containerDefinitions":[{"name":"main","image":"` + b.image() +
 		`","memory":6,"command":["/bin/probe","sleep"]}]}`)
 	const calls, workers = 200, 16
 	var (
@@ -199,7 +199,7 @@ func TestAnExitWhileTheAgentIsDownIsReported(t *testing.T) {
 	if err := os.MkdirAll(gate, 0o755); err != nil {
 		t.Fatal(err)
 	}
-	definition := b.register(`{"family":"ends","containerDefinitions":[{"name":"main","image":"` + b.probe() + `","memory":64,
+	definition := b.register(`{"family":"ends","containerDefinitions":[{"name":"main","image":"` + b.image() + `","memory":64,
 		"command":["/bin/probe","exit","7","/gate/open"],"mountPoints":[{"sourceVolume":"gate","containerPath":"/gate"}]}],
 		"volumes":[{"name":"gate","host":{"sourcePath":"` + gate + `"}}]}`)
 	arn := b.run(definition)
@@ -215,7 +215,7 @@ func TestAnExitWhileTheAgentIsDownIsReported(t *testing.T) {
 	})
 	b.up()
 	task := b.until(arn, "STOPPED")
-	if c := container(task, "main"); aws.ToInt32(c.ExitCode) != 7 {
+	if c := containerOf(task, "main"); aws.ToInt32(c.ExitCode) != 7 {
 		t.Errorf("exit code %v, want 7: %s", aws.ToInt32(c.ExitCode), dump(task))
 	}
 	if got := string(task.StopCode); got != "EssentialContainerExited" {
@@ -234,7 +234,7 @@ func TestABadTaskLeavesTheOthersAndTheAgentWell(t *testing.T) {
 		"awslogs-create-group":"true","awslogs-stream-prefix":"x","mode":"non-blocking"}}`))
 
 	task := b.until(oom, "STOPPED")
-	if c := container(task, "main"); aws.ToInt32(c.ExitCode) != 137 || !strings.Contains(aws.ToString(c.Reason), "OutOfMemoryError") {
+	if c := containerOf(task, "main"); aws.ToInt32(c.ExitCode) != 137 || !strings.Contains(aws.ToString(c.Reason), "OutOfMemoryError") {
 		t.Errorf("an OOM shows exit code %d, reason %q", aws.ToInt32(c.ExitCode), aws.ToString(c.Reason))
 	}
 	b.until(forks, "RUNNING")

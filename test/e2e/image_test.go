@@ -77,6 +77,6 @@ func (b *Berth) define(family, command, extra string) string {
 	if extra != "" {
 		extra = "," + extra
 	}
-	return b.register(`{"family":"` + family + `","containerDefinitions":[{"name":"main","image":"` + b.probe() +
+	return b.register(`{"family":"` + family + `","containerDefinitions":[{"name":"main","image":"` + b.image() +
 		`","memory":64,"command":["/bin/probe",` + command + `]` + extra + `}]}`)
 }

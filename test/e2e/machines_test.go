@@ -214,6 +214,15 @@ func silentMachine(t *testing.T, c *cluster) {
 	if len(before) != 2 {
 		t.Fatalf("found processes %v, want two", before)
 	}
+	// From another machine and from its own, on every address.
+	for _, from := range []*agent{c.agents[0], lost} {
+		for _, address := range []string{lost.machine.IPv4.String(), lost.machine.IPv6.String()} {
+			url := "http://" + net.JoinHostPort(address, ports[0]) + "/"
+			if body, err := from.get(url); err != nil {
+				t.Errorf("%s from %s: %v %s", url, from.zone, err, body)
+			}
+		}
+	}
 
 	lost.machine.Partition(t)
 	eventually(t, "the machine is shown disconnected", func() (bool, string) {

@@ -23,7 +23,15 @@ func main() {
 	args := append(os.Args[1:], "", "")
 	switch args[0] {
 	case "serve":
-		serve(args[1])
+		serve(os.Args[2:]...)
+	case "tell":
+		tell(args[1], args[2])
+	case "stubborn":
+		signal.Ignore(syscall.SIGTERM)
+		log.Print("stays")
+		for {
+			time.Sleep(time.Hour)
+		}
 	case "udp":
 		echo(args[1])
 	case "sleep":
@@ -40,6 +48,10 @@ func main() {
 		lines(args[1])
 	case "get":
 		get(args[1])
+	case "write":
+		if err := os.WriteFile(args[1], []byte(args[2]), 0o644); err != nil {
+			log.Fatal(err)
+		}
 	case "file":
 		if _, err := os.Stat(args[1]); err != nil {
 			log.Fatal(err)
@@ -50,7 +62,7 @@ func main() {
 }
 
 // serve answers HTTP with what the container looks like from inside.
-func serve(listen string) {
+func serve(addresses ...string) {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGTERM)
 	defer stop()
 	mux := http.NewServeMux()
@@ -60,16 +72,16 @@ func serve(listen string) {
 		host, _ := os.Hostname()
 		fmt.Fprintf(w, "pid %d uid %d host %s\n", os.Getpid(), os.Getuid(), host)
 	})
-	server := &http.Server{Addr: listen, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
-	go func() {
-		<-ctx.Done()
-		log.Print("asked to stop")
-		_ = server.Close()
-	}()
-	log.Printf("listening on %s", listen)
-	if err := server.ListenAndServe(); err != http.ErrServerClosed {
-		log.Fatal(err)
+	for _, listen := range addresses {
+		if !strings.Contains(listen, ":") {
+			break // the rest only marks the process
+		}
+		server := &http.Server{Addr: listen, Handler: mux, ReadHeaderTimeout: 10 * time.Second}
+		log.Printf("listening on %s", listen)
+		go func() { log.Fatal(server.ListenAndServe()) }()
 	}
+	<-ctx.Done()
+	log.Print("asked to stop")
 }
 
 // echo sends every datagram back.
@@ -97,9 +109,12 @@ func wait() {
 	log.Print("asked to stop")
 }
 
-// exit ends with a code, after a delay or, when the second argument is a path, once that file exists.
+// exit ends with a code: after a duration, or, when the second argument is a path, once that file exists.
 func exit(code, when string) {
 	n, _ := strconv.Atoi(code)
+	if delay, err := time.ParseDuration(when); err == nil {
+		time.Sleep(delay)
+	}
 	if strings.HasPrefix(when, "/") {
 		for {
 			if _, err := os.Stat(when); err == nil {
