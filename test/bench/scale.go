@@ -23,7 +23,7 @@ func (b *bench) scale(ctx context.Context) (err error) {
 		"", "Berth", "bare runc", "ratio", "n", "aim")
 	var ours, bare []time.Duration
 	var memory growth
-	for i := range pick(b, 8, 2) {
+	for i := range pick(b, 5, 1) {
 		took, err := l.fifty(ctx, &memory)
 		if err != nil {
 			return err

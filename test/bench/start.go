@@ -57,7 +57,7 @@ func (b *bench) start(ctx context.Context) (err error) {
 		at, rounds int
 		aim        float64
 		name       string
-	}{{1, pick(b, 60, 15), 1.3, "one at a time"}, {8, pick(b, 20, 5), 1.5, "each of 8 at once"}} {
+	}{{1, pick(b, 50, 10), 1.3, "one at a time"}, {8, pick(b, 15, 3), 1.5, "each of 8 at once"}} {
 		var ours, bare, oursAll, bareAll []time.Duration
 		for i := range c.rounds + 1 {
 			o, err := l.startTasks(ctx, c.at)
