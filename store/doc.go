@@ -16,6 +16,7 @@
 // Without a log (Config.Log nil) everything is the same but kept in memory only.
 //
 //	table.go   tables, indexes, record versions      tx.go      what a closure reads and writes
-//	codec.go   JSON with a version                   commit.go  queue, group commit, other servers' commits
-//	state.go   trees                                 watch.go   change feed
+//	codec.go   JSON with a version                   commit.go  queue, group commit
+//	state.go   trees                                 follow.go  loading, other servers' commits
+//	reader.go  snapshots                             watch.go   change feed
 package store
