@@ -6,7 +6,7 @@ cd "$(dirname "$0")/.."
 echo "== format and vet"
 unformatted=$(git ls-files '*.go' | xargs -r gofmt -l)
 [[ -z $unformatted ]] || { echo "not formatted: $unformatted" >&2; exit 1; }
-go vet ./...
+go vet -composites=false ./... # the tables in generated code have no field names, to stay small
 
 echo "== generated code is up to date"
 go run ./api/gen
