@@ -165,9 +165,7 @@ func TestECSListContainerInstances(t *testing.T) {
 		for pages := ecs.NewListContainerInstancesPaginator(w.ecs, in); pages.HasMorePages(); {
 			got = append(got, must(pages.NextPage(ctx))(t).ContainerInstanceArns...)
 		}
-		if diff := cmp.Diff(got, c.want); diff != "" {
-			t.Errorf("%q %s: %s", c.filter, c.status, diff)
-		}
+		t.Run(c.filter+string(c.status), func(t *testing.T) { sameSet(t, got, c.want) })
 	}
 }
 
@@ -196,9 +194,7 @@ func TestECSAttributes(t *testing.T) {
 	}
 	t.Run("ListAttributes", func(t *testing.T) {
 		first := one[len(one)-32:]
-		if diff := cmp.Diff(list(new("stack"), nil), []string{"stack=prod " + first, "stack=test " + id}); diff != "" {
-			t.Error(diff)
-		}
+		sameSet(t, list(new("stack"), nil), []string{"stack=prod " + first, "stack=test " + id})
 		if diff := cmp.Diff(list(new("stack"), new("test")), []string{"stack=test " + id}); diff != "" {
 			t.Error(diff)
 		}
