@@ -107,8 +107,8 @@ func note(t api.Task) string {
 	return strings.TrimPrefix(text, "; ")
 }
 
-// short is enough of an ID to tell it from others.
-func short(id string) string { return id[:min(len(id), 12)] }
+// short is enough of an ID to tell it from others: twelve digits are the time of its making, which tasks of one call share.
+func short(id string) string { return id[:min(len(id), 18)] }
 
 func lastPart(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
 

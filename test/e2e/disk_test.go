@@ -51,9 +51,10 @@ func TestAFullDiskLeavesTheOthersAndTheAgentWell(t *testing.T) {
 	b.mounts = append(b.mounts, disk)
 	b.up("--heartbeat", "200ms")
 
-	good := b.run(b.define("good", `"serve",":8080"`, `"portMappings":[{"containerPort":8080}]`))
+	mark := filepath.Base(b.Dir)
+	good := b.run(b.define("good", `"serve",":8080","`+mark+`"`, `"portMappings":[{"containerPort":8080}]`))
 	port := hostPort(b.until(good, "RUNNING"), "main")
-	pids := probePIDs(":8080")
+	pids := probePIDs(mark)
 	late := b.register(`{"family":"late","containerDefinitions":[{"name":"main","image":"` + b.probeWith("large", strings.Repeat("much", 4<<20)) +
 		`","memory":64,"command":["/bin/probe","sleep"]}]}`)
 
@@ -81,7 +82,7 @@ func TestAFullDiskLeavesTheOthersAndTheAgentWell(t *testing.T) {
 	if task := b.task(good); aws.ToString(task.LastStatus) != "RUNNING" || task.Connectivity != "CONNECTED" {
 		t.Errorf("the good task: %s", dump(task))
 	}
-	if after := probePIDs(":8080"); dump(after) != dump(pids) {
+	if after := probePIDs(mark); dump(after) != dump(pids) {
 		t.Errorf("the good task's processes were %v and are %v", pids, after)
 	}
 
