@@ -122,6 +122,7 @@ http.server.ThreadingHTTPServer(("", int(os.environ["PORT"])), Handler).serve_fo
 )
 
 func TestProgramsOfDebianRunAsPublicTaskDefinitionsSay(t *testing.T) {
+	t.Parallel()
 	b := shared(t)
 	site := t.TempDir()
 	for _, err := range []error{

@@ -45,6 +45,7 @@ func fill(t *testing.T, dir string, leave int64) (empty func()) {
 }
 
 func TestAFullDiskLeavesTheOthersAndTheAgentWell(t *testing.T) {
+	t.Parallel()
 	b := prepare(t)
 	disk := filepath.Join(b.Dir, "agent")
 	onSmallDisk(t, disk, "size=128m")

@@ -87,6 +87,7 @@ func get(url string) (string, error) {
 }
 
 func TestKillingTheServerLosesNoAnsweredTaskAndDoublesNone(t *testing.T) {
+	t.Parallel()
 	b := start(t)
 	definition := b.register(`{"family":"small","containerDefinitions":[{"name":"main","image":"` + b.image() +
 		`","memory":6,"command":["/bin/probe","sleep"]}]}`)
@@ -152,6 +153,7 @@ func TestKillingTheServerLosesNoAnsweredTaskAndDoublesNone(t *testing.T) {
 }
 
 func TestKillingEveryProcessOfBerthLeavesContainersRunning(t *testing.T) {
+	t.Parallel()
 	b := start(t)
 	mark := filepath.Base(b.Dir)
 	definition := b.define("web", `"serve",":8080","`+mark+`"`, `"portMappings":[{"containerPort":8080}]`)
@@ -194,6 +196,7 @@ func TestKillingEveryProcessOfBerthLeavesContainersRunning(t *testing.T) {
 }
 
 func TestAnExitWhileTheAgentIsDownIsReported(t *testing.T) {
+	t.Parallel()
 	b := start(t)
 	gate := filepath.Join(b.Dir, "gate")
 	if err := os.MkdirAll(gate, 0o755); err != nil {
@@ -224,12 +227,14 @@ func TestAnExitWhileTheAgentIsDownIsReported(t *testing.T) {
 }
 
 func TestABadTaskLeavesTheOthersAndTheAgentWell(t *testing.T) {
+	t.Parallel()
 	b := start(t)
 	good := b.run(b.define("good", `"serve",":8080"`, `"portMappings":[{"containerPort":8080}]`))
 	port := hostPort(b.until(good, "RUNNING"), "main")
 
 	oom := b.run(b.define("oom", `"oom"`, ""))
-	forks := b.run(b.define("forks", `"fork"`, ""))
+	mark := "forks-" + filepath.Base(b.Dir)
+	forks := b.run(b.define("forks", `"fork","`+mark+`"`, ""))
 	flood := b.run(b.define("flood", `"flood"`, `"logConfiguration":{"logDriver":"awslogs","options":{"awslogs-group":"flood","awslogs-region":"us-east-1",
 		"awslogs-create-group":"true","awslogs-stream-prefix":"x","mode":"non-blocking"}}`))
 
@@ -237,18 +242,24 @@ func TestABadTaskLeavesTheOthersAndTheAgentWell(t *testing.T) {
 	if c := containerOf(task, "main"); aws.ToInt32(c.ExitCode) != 137 || !strings.Contains(aws.ToString(c.Reason), "OutOfMemoryError") {
 		t.Errorf("an OOM shows exit code %d, reason %q", aws.ToInt32(c.ExitCode), aws.ToString(c.Reason))
 	}
-	b.until(forks, "RUNNING")
 	b.until(flood, "RUNNING")
+	eventually(t, "the forks run", func() (bool, string) {
+		task := b.task(forks)
+		// Their number may meet the limit of memory before that of processes.
+		return aws.ToString(task.LastStatus) == "RUNNING" || strings.Contains(aws.ToString(containerOf(task, "main").Reason), "OutOfMemoryError"), dump(task)
+	})
 	for _, arn := range []string{forks, flood} {
-		if _, err := b.ecs().StopTask(t.Context(), &ecs.StopTaskInput{Task: &arn}); err != nil {
-			t.Fatal(err)
-		}
+		b.stop(arn, "enough")
 		b.until(arn, "STOPPED")
 	}
+	eventually(t, "no process of the forks is left", func() (bool, string) {
+		left := probePIDs(mark)
+		return len(left) == 0, fmt.Sprint(left)
+	})
 	if body, err := get("http://127.0.0.1:" + port + "/"); err != nil {
 		t.Errorf("the good task does not answer: %v %s", err, body)
 	}
-	if got := aws.ToString(b.task(good).LastStatus); got != "RUNNING" {
+	if got := aws.ToString(b.task(good).LastStatus); got != "RUNNING" || len(b.processes("agent")) != 1 {
 		t.Errorf("the good task is %s", got)
 	}
 }

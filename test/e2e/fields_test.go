@@ -159,24 +159,23 @@ func TestContainersOfOneTask(t *testing.T) {
 // How containers end, and what is reported of it.
 func TestHowContainersEnd(t *testing.T) {
 	shared(t)
-	const other = `{"name":"other","image":"IMAGE","memory":64,"essential":false,`
+	const other = `{"name":"other","image":"IMAGE","memory":64,"essential":false,"mountPoints":[{"sourceVolume":"shared","containerPath":"/shared"}],`
 	for _, row := range []struct {
 		name, container, others string
 		stop                    bool // StopTask once it runs
 		codes                   map[string]int32
 		reason                  string
 	}{
-		{"SIGTERM is answered", `"command":["/bin/probe","sleep"]`, ``, true, map[string]int32{"main": 0}, "the test's"},
+		{"SIGTERM is answered", `"command":["/bin/probe","sleep","/shared/ready"]`, ``, true, map[string]int32{"main": 0}, "the test's"},
 		{"SIGTERM ends a child of an init process", `"command":["/bin/probe","exit","0","/never"],"linuxParameters":{"initProcessEnabled":true}`, ``, true,
 			map[string]int32{"main": 143}, "the test's"},
 		{"SIGKILL follows after stopTimeout", `"command":["/bin/probe","stubborn"],"stopTimeout":2`, ``, true, map[string]int32{"main": 137}, "the test's"},
-		{"an essential container's end ends the task", `"command":["/bin/probe","exit","5"]`, other + `"command":["/bin/probe","sleep"]}`, false,
+		{"an essential container's end ends the task", `"command":["/bin/probe","exit","5","/shared/ready"]`, other + `"command":["/bin/probe","sleep","/shared/ready"]}`, false,
 			map[string]int32{"main": 5, "other": 0}, "Essential container in task exited"},
 		{"a container that is not essential ends alone", `"command":["/bin/probe","exit","3"],"dependsOn":[{"containerName":"other","condition":"COMPLETE"}]`,
 			other + `"command":["/bin/probe","exit","9"]}`, false, map[string]int32{"main": 3, "other": 9}, "Essential container in task exited"},
-		{"COMPLETE waits for the end", `"command":["/bin/probe","file","/shared/file"],"dependsOn":[{"containerName":"other","condition":"COMPLETE"}],
-			"mountPoints":[{"sourceVolume":"shared","containerPath":"/shared"}]`,
-			other + `"command":["/bin/probe","write","/shared/file","x"],"mountPoints":[{"sourceVolume":"shared","containerPath":"/shared"}]}`, false,
+		{"COMPLETE waits for the end", `"command":["/bin/probe","file","/shared/file"],"dependsOn":[{"containerName":"other","condition":"COMPLETE"}]`,
+			other + `"command":["/bin/probe","write","/shared/file","x"]}`, false,
 			map[string]int32{"main": 0, "other": 0}, "Essential container in task exited"},
 		{"SUCCESS fails with a code", `"command":["/bin/probe","exit","0"],"dependsOn":[{"containerName":"other","condition":"SUCCESS"}]`,
 			other + `"command":["/bin/probe","exit","4"]}`, false, map[string]int32{"other": 4}, ""},
@@ -188,10 +187,16 @@ func TestHowContainersEnd(t *testing.T) {
 			if others != "" {
 				others = "," + others
 			}
-			arn := b.run(b.register(strings.ReplaceAll(`{"family":"ends","containerDefinitions":[{"name":"main","image":"IMAGE","memory":64,`+row.container+`}`+
-				others+`],"volumes":[{"name":"shared"}]}`, "IMAGE", b.image())))
+			dir := t.TempDir()
+			arn := b.run(b.register(strings.ReplaceAll(`{"family":"ends","containerDefinitions":[{"name":"main","image":"IMAGE","memory":64,
+				"mountPoints":[{"sourceVolume":"shared","containerPath":"/shared"}],`+row.container+`}`+others+`],
+				"volumes":[{"name":"shared","host":{"sourcePath":"`+dir+`"}}]}`, "IMAGE", b.image())))
 			if row.stop {
 				b.until(arn, "RUNNING")
+				eventually(t, "it can be stopped", func() (bool, string) {
+					_, err := os.Stat(filepath.Join(dir, "ready"))
+					return err == nil || !strings.Contains(row.container, "ready"), "not ready"
+				})
 				b.stop(arn, "the test's")
 			}
 			stopped := b.until(arn, "STOPPED")

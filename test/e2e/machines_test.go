@@ -149,6 +149,7 @@ func (c *cluster) stopAll(t *testing.T, tasks []types.Task) {
 }
 
 func TestThreeMachines(t *testing.T) {
+	t.Parallel()
 	c := newCluster(t)
 	small := c.define("small", `"sleep"`, "")
 

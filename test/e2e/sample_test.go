@@ -10,6 +10,7 @@ import (
 // The demo is the README's first command: it must work as it stands, twice, and end with the page's answer and its
 // log lines.
 func TestDemo(t *testing.T) {
+	t.Parallel()
 	b := start(t)
 	for range 2 {
 		cmd := exec.Command("../../examples/demo.sh", b.Dir)

@@ -35,13 +35,13 @@ func main() {
 	case "udp":
 		echo(args[1])
 	case "sleep":
-		wait()
+		wait(args[1])
 	case "exit":
 		exit(args[1], args[2])
 	case "oom":
 		eat()
 	case "fork":
-		fork()
+		fork(args[1])
 	case "flood":
 		flood()
 	case "lines":
@@ -100,10 +100,15 @@ func echo(listen string) {
 	}
 }
 
-// wait does nothing until SIGTERM, and then ends with 0.
-func wait() {
+// wait does nothing until SIGTERM, and then ends with 0. A file says that it is ready for that.
+func wait(ready string) {
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
+	if ready != "" {
+		if err := os.WriteFile(ready, nil, 0o644); err != nil {
+			log.Fatal(err)
+		}
+	}
 	log.Print("waiting")
 	<-term
 	log.Print("asked to stop")
@@ -142,10 +147,10 @@ func eat() {
 }
 
 // fork starts itself for ever, each child doing the same.
-func fork() {
+func fork(mark string) {
 	log.Print("forking")
 	for {
-		if err := exec.Command("/proc/self/exe", "fork").Start(); err != nil {
+		if err := exec.Command("/bin/probe", "fork", mark).Start(); err != nil {
 			time.Sleep(10 * time.Millisecond)
 		}
 	}
@@ -167,7 +172,7 @@ func lines(count string) {
 	for i := range n {
 		fmt.Printf("line %d\n", i)
 	}
-	wait()
+	wait("")
 }
 
 func get(url string) {
