@@ -134,7 +134,9 @@ func (s *Service) ListImages(ctx context.Context, in *api.ListImagesRequest) (*a
 	}
 	var status api.TagStatus
 	if in.Filter != nil {
-		status = in.Filter.TagStatus
+		if status = in.Filter.TagStatus; !wantsActive(in.Filter.ImageStatus) {
+			return &api.ListImagesResponse{ImageIds: []api.ImageIdentifier{}}, nil
+		}
 	}
 	scope := scopeOf("ListImages", r, status)
 	after, n, err := s.page(scope, in.NextToken, in.MaxResults, 100)
@@ -178,6 +180,11 @@ func identifier(dgst, tag string) api.ImageIdentifier {
 	return id
 }
 
+// wantsActive says whether a filter by status lets ACTIVE images through. All are ACTIVE: none is ever archived.
+func wantsActive(filter api.ImageStatusFilter) bool {
+	return filter == "" || filter == api.ImageStatusFilterActive || filter == api.ImageStatusFilterAny
+}
+
 func hasStatus(i Image, status api.TagStatus) bool {
 	switch status {
 	case api.TagStatusTagged:
@@ -209,7 +216,9 @@ func (s *Service) DescribeImages(ctx context.Context, in *api.DescribeImagesRequ
 	}
 	var status api.TagStatus
 	if in.Filter != nil {
-		status = in.Filter.TagStatus
+		if status = in.Filter.TagStatus; !wantsActive(in.Filter.ImageStatus) {
+			return out, nil
+		}
 	}
 	scope := scopeOf("DescribeImages", r, status)
 	after, n, err := s.page(scope, in.NextToken, in.MaxResults, 100)

@@ -75,8 +75,11 @@ func (s *Service) ListImageReferrers(ctx context.Context, in *api.ListImageRefer
 		return nil, err
 	}
 	var types []string
-	if in.Filter != nil {
-		types = in.Filter.ArtifactTypes
+	if f := in.Filter; f != nil {
+		types = f.ArtifactTypes
+		if f.ArtifactStatus != "" && f.ArtifactStatus != api.ArtifactStatusFilterActive && f.ArtifactStatus != api.ArtifactStatusFilterAny {
+			return &api.ListImageReferrersResponse{Referrers: []api.ImageReferrer{}}, nil // none is ever archived
+		}
 	}
 	dgst := aws.Value(in.SubjectId.ImageDigest)
 	scope := scopeOf("ListImageReferrers", r, dgst, types)

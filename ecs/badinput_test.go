@@ -191,6 +191,7 @@ func TestRegisterTaskDefinitionRefusesLogDrivers(t *testing.T) {
 		{"container", `"logConfiguration":{"logDriver":"awsfirelens"}`, cl + "Log driver awsfirelens" + yet},
 		{"container", `"logConfiguration":{"logDriver":"paper"}`, cl + "Invalid value 'paper' for logConfiguration.logDriver. Valid values: [json-file,syslog,journald,gelf,fluentd,awslogs,splunk,awsfirelens]"},
 		{"container", `"logConfiguration":{"logDriver":"json-file","options":{"x":"y"}}`, cl + "Log driver json-file disallows options: x"},
+		{"container", `"logConfiguration":{"logDriver":"json-file","options":{"max-buffer-size":"1m"}}`, cl + "Option max-buffer-size of log driver json-file" + yet},
 		{"container", `"logConfiguration":{"logDriver":"json-file","options":{"labels":"y"}}`, cl + "Option labels of log driver json-file" + yet},
 		{"container", `"logConfiguration":{"logDriver":"none","options":{"x":"y"}}`, cl + "Log driver none disallows options: x"},
 	})

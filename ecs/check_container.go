@@ -20,9 +20,10 @@ var (
 		"awslogs-multiline-pattern", "mode", "max-buffer-size",
 	}
 	// awslogsLater are options of the driver that Berth does not act on.
-	awslogsLater    = []string{"awslogs-endpoint", "awslogs-format", "tag", "awslogs-force-flush-interval-seconds", "awslogs-credentials-endpoint"}
-	jsonFileOptions = []string{"max-size", "max-file", "mode", "max-buffer-size"}
-	jsonFileLater   = []string{"labels", "labels-regex", "env", "env-regex", "compress", "tag"}
+	awslogsLater = []string{"awslogs-endpoint", "awslogs-format", "tag", "awslogs-force-flush-interval-seconds", "awslogs-credentials-endpoint"}
+	// The file is written at once, so there is nothing for mode to choose, and no buffer.
+	jsonFileOptions = []string{"max-size", "max-file", "mode"}
+	jsonFileLater   = []string{"labels", "labels-regex", "env", "env-regex", "compress", "tag", "max-buffer-size"}
 )
 
 // logDriverNone discards the output. Differs: the model has no such value, Docker has.

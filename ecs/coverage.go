@@ -31,6 +31,7 @@ const (
 	laterVolumes   = "network volumes: not built yet"
 	laterMesh      = "App Mesh has ended"
 	laterLens      = "FireLens: not built yet"
+	laterInsights  = "Container Insights and ECS Exec: not built yet"
 	laterRoles     = "IAM is not built yet; the machine's attributes are checked"
 )
 
@@ -43,14 +44,18 @@ func OperationCoverage() []Coverage {
 		names   []string
 	}{
 		{ActedOn, "", []string{
-			"CreateCluster", "DescribeClusters", "ListClusters", "UpdateCluster", "UpdateClusterSettings", "DeleteCluster",
+			"DescribeClusters", "ListClusters", "DeleteCluster",
 			"RegisterTaskDefinition", "DescribeTaskDefinition", "DeregisterTaskDefinition", "DeleteTaskDefinitions",
 			"ListTaskDefinitions", "ListTaskDefinitionFamilies", "RunTask", "StartTask", "StopTask", "DescribeTasks", "ListTasks",
-			"RegisterContainerInstance", "DescribeContainerInstances", "ListContainerInstances", "UpdateContainerInstancesState",
-			"DeregisterContainerInstance", "UpdateContainerAgent", "PutAttributes", "ListAttributes", "DeleteAttributes",
+			"DescribeContainerInstances", "ListContainerInstances", "UpdateContainerInstancesState",
+			"DeregisterContainerInstance", "PutAttributes", "ListAttributes", "DeleteAttributes",
 			"TagResource", "UntagResource", "ListTagsForResource",
 		}},
-		{ActedOn, "containerInsights is the default of new clusters; the other settings are stored only", []string{
+		{ActedOn, "settings and configuration are stored only", []string{"CreateCluster"}},
+		{StoredOnly, laterInsights, []string{"UpdateCluster", "UpdateClusterSettings"}},
+		{ActedOn, "the record only: Berth's agent registers its machine itself, and no other agent can connect", []string{"RegisterContainerInstance"}},
+		{ActedOn, "always NoUpdateAvailableException: agents are updated with Berth", []string{"UpdateContainerAgent"}},
+		{StoredOnly, "containerInsights is the default of new clusters; nothing else looks at a setting", []string{
 			"PutAccountSetting", "PutAccountSettingDefault", "DeleteAccountSetting", "ListAccountSettings",
 		}},
 		{ActedOn, "empty lists only; " + laterProviders, []string{"PutClusterCapacityProviders"}},
@@ -85,28 +90,15 @@ func OperationCoverage() []Coverage {
 
 // RegisterTaskDefinitionCoverage has the fields of RegisterTaskDefinition.
 func RegisterTaskDefinitionCoverage() []Coverage {
-	const c = "containerDefinitions[]."
-	return []Coverage{
+	return append([]Coverage{
 		{"family", ActedOn, ""},
 		{"taskRoleArn", StoredOnly, laterRoles},
 		{"executionRoleArn", StoredOnly, laterRoles},
 		{"networkMode", ActedOn, "awsvpc can be registered, not run: VPC is not built yet"},
-		{"containerDefinitions", ActedOn, ""},
-		{c + "portMappings[].name", StoredOnly, laterConnect},
-		{c + "portMappings[].appProtocol", StoredOnly, laterConnect},
-		{c + "versionConsistency", StoredOnly, laterServices},
-		{c + "dockerLabels", StoredOnly, "there is no Docker to show them"},
-		{c + "repositoryCredentials", Refused, laterSecrets},
-		{c + "secrets", Refused, laterSecrets},
-		{c + "logConfiguration.logDriver", ActedOn, "awslogs, json-file and none; others are refused"},
-		{c + "logConfiguration.options", ActedOn, "options without effect are refused"},
-		{c + "logConfiguration.secretOptions", Refused, laterSecrets},
-		{c + "environmentFiles", Refused, "object storage: not built yet"},
-		{c + "firelensConfiguration", Refused, laterLens},
-		{c + "credentialSpecs", Refused, "gMSA needs a domain"},
-		{c + "dockerSecurityOptions", ActedOn, "credentialspec is refused"},
-		{c + "resourceRequirements", ActedOn, "GPU; InferenceAccelerator is refused"},
-		{"volumes", ActedOn, ""},
+		{"volumes[].name", ActedOn, ""},
+		{"volumes[].host", ActedOn, ""},
+		{"volumes[].dockerVolumeConfiguration.scope", ActedOn, ""},
+		{"volumes[].dockerVolumeConfiguration.autoprovision", ActedOn, ""},
 		{"volumes[].dockerVolumeConfiguration.driver", ActedOn, "local; others are refused"},
 		{"volumes[].dockerVolumeConfiguration.driverOpts", Refused, "the driver local has none in Berth"},
 		{"volumes[].dockerVolumeConfiguration.labels", StoredOnly, "there is no Docker to show them"},
@@ -115,7 +107,7 @@ func RegisterTaskDefinitionCoverage() []Coverage {
 		{"volumes[].fsxWindowsFileServerVolumeConfiguration", Refused, "Windows only"},
 		{"volumes[].configuredAtLaunch", Refused, laterVolumes},
 		{"placementConstraints", ActedOn, ""},
-		{"requiresCompatibilities", ActedOn, "checked; only EC2 and EXTERNAL run"},
+		{"requiresCompatibilities", ActedOn, "checked; of these only EC2 runs"},
 		{"cpu", ActedOn, ""},
 		{"memory", ActedOn, ""},
 		{"tags", ActedOn, ""},
@@ -126,7 +118,44 @@ func RegisterTaskDefinitionCoverage() []Coverage {
 		{"ephemeralStorage", StoredOnly, laterFargate},
 		{"runtimePlatform", ActedOn, "places tasks on machines of the architecture and system"},
 		{"enableFaultInjection", Refused, "true is refused; fault endpoints: not built yet"},
+	}, containerCoverage()...)
+}
+
+// containerCoverage has the fields of a container definition.
+func containerCoverage() []Coverage {
+	out := []Coverage{
+		{"portMappings[].name", StoredOnly, laterConnect},
+		{"portMappings[].appProtocol", StoredOnly, laterConnect},
+		{"versionConsistency", StoredOnly, laterServices},
+		{"dockerLabels", StoredOnly, "there is no Docker to show them"},
+		{"repositoryCredentials", Refused, laterSecrets},
+		{"secrets", Refused, laterSecrets},
+		{"logConfiguration.logDriver", ActedOn, "awslogs, json-file and none; others are refused"},
+		{"logConfiguration.options", ActedOn, "options without effect are refused; mode makes no difference to json-file"},
+		{"logConfiguration.secretOptions", Refused, laterSecrets},
+		{"environmentFiles", Refused, "object storage: not built yet"},
+		{"firelensConfiguration", Refused, laterLens},
+		{"credentialSpecs", Refused, "gMSA needs a domain"},
+		{"dockerSecurityOptions", ActedOn, "credentialspec is refused"},
+		{"resourceRequirements", ActedOn, "GPU, reserved by device; Berth's agent does not report GPUs yet, so no machine has room. InferenceAccelerator is refused"},
+		{"linuxParameters.sharedMemorySize", ActedOn, "for a /dev/shm of the container's own: not with ipcMode task or host"},
+		{"linuxParameters.maxSwap", ActedOn, "a machine without swap gives none"},
+		{"linuxParameters.swappiness", ActedOn, "cgroup v1; v2 has no such control, as on ECS"},
 	}
+	for _, name := range []string{
+		"name", "image", "cpu", "memory", "memoryReservation", "links", "portMappings[].containerPort", "portMappings[].hostPort",
+		"portMappings[].protocol", "portMappings[].containerPortRange", "essential", "restartPolicy", "entryPoint", "command", "environment",
+		"mountPoints", "volumesFrom", "linuxParameters.capabilities", "linuxParameters.devices", "linuxParameters.initProcessEnabled",
+		"linuxParameters.tmpfs", "dependsOn", "startTimeout", "stopTimeout", "hostname", "user", "workingDirectory", "disableNetworking",
+		"privileged", "readonlyRootFilesystem", "dnsServers", "dnsSearchDomains", "extraHosts", "interactive", "pseudoTerminal", "ulimits",
+		"healthCheck", "systemControls",
+	} {
+		out = append(out, Coverage{Name: name, Support: ActedOn})
+	}
+	for i := range out {
+		out[i].Name = "containerDefinitions[]." + out[i].Name
+	}
+	return out
 }
 
 // RunTaskCoverage has the fields of RunTask.
@@ -139,11 +168,18 @@ func RunTaskCoverage() []Coverage {
 		{"enableECSManagedTags", ActedOn, ""},
 		{"enableExecuteCommand", Refused, "true is refused; ECS Exec: not built yet"},
 		{"group", ActedOn, ""},
-		{"launchType", ActedOn, "EC2 and EXTERNAL; " + laterFargate},
+		{"launchType", ActedOn, "EC2; EXTERNAL needs machines that are registered as external, which Berth's agent is not; " + laterFargate},
 		{"networkConfiguration", Refused, "VPC: not built yet"},
-		{"overrides", ActedOn, ""},
+		{"overrides.cpu", ActedOn, ""},
+		{"overrides.memory", ActedOn, ""},
+		{o + "name", ActedOn, ""},
+		{o + "command", ActedOn, ""},
+		{o + "environment", ActedOn, ""},
 		{o + "environmentFiles", Refused, "object storage: not built yet"},
-		{o + "resourceRequirements", ActedOn, "GPU; InferenceAccelerator is refused"},
+		{o + "cpu", ActedOn, ""},
+		{o + "memory", ActedOn, ""},
+		{o + "memoryReservation", ActedOn, ""},
+		{o + "resourceRequirements", ActedOn, "as in the definition"},
 		{"overrides.inferenceAcceleratorOverrides", Refused, "retired by AWS"},
 		{"overrides.executionRoleArn", StoredOnly, laterRoles},
 		{"overrides.taskRoleArn", StoredOnly, laterRoles},

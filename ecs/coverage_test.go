@@ -45,12 +45,25 @@ func TestEveryFieldIsCovered(t *testing.T) {
 				t.Errorf("%s is %s without a reason", c.Name, c.Support)
 			}
 		}
-		for _, p := range paths {
+		for i, p := range paths {
+			if i+1 < len(paths) && (strings.HasPrefix(paths[i+1], p+".") || strings.HasPrefix(paths[i+1], p+"[].")) {
+				continue // a structure: its members have lines
+			}
 			if !slices.ContainsFunc(table.lines, func(c Coverage) bool {
 				return p == c.Name || strings.HasPrefix(p, c.Name+".") || strings.HasPrefix(p, c.Name+"[].")
 			}) {
 				t.Errorf("%s has no line", p)
 			}
+		}
+	}
+}
+
+// No line speaks for a whole container definition, a volume or the overrides: each member has its own.
+func TestNoLineSpeaksForTooMuch(t *testing.T) {
+	for _, c := range slices.Concat(RegisterTaskDefinitionCoverage(), RunTaskCoverage()) {
+		if slices.Contains([]string{"containerDefinitions", "volumes", "overrides", "overrides.containerOverrides"}, c.Name) ||
+			strings.HasSuffix(c.Name, ".linuxParameters") || strings.HasSuffix(c.Name, ".portMappings") || strings.HasSuffix(c.Name, ".logConfiguration") {
+			t.Errorf("%s", c.Name)
 		}
 	}
 }

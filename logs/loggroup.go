@@ -88,6 +88,9 @@ func (s *Service) DescribeLogGroups(ctx context.Context, in *api.DescribeLogGrou
 	if in.LogGroupNamePrefix != nil && in.LogGroupNamePattern != nil {
 		return nil, invalid("LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters.")
 	}
+	if err := onlyOwnAccount(c, in.AccountIdentifiers); err != nil {
+		return nil, err
+	}
 	if in.LogGroupIdentifiers != nil {
 		if prefix+part != "" || in.LogGroupClass != "" {
 			return nil, invalid("logGroupIdentifiers cannot be used with another filter.")
@@ -107,6 +110,14 @@ func (s *Service) DescribeLogGroups(ctx context.Context, in *api.DescribeLogGrou
 		out.LogGroups = append(out.LogGroups, s.groupShape(g))
 	}
 	return out, nil
+}
+
+// onlyOwnAccount refuses to look into other accounts: accounts can't be linked.
+func onlyOwnAccount(c aws.Caller, accounts []string) error {
+	if slices.ContainsFunc(accounts, func(a string) bool { return a != c.Account }) {
+		return invalid("accountIdentifiers can have only your own account %s: this Berth does not link accounts.", c.Account)
+	}
+	return nil
 }
 
 func (s *Service) describeNamed(ctx context.Context, identifiers []string) (*api.DescribeLogGroupsResponse, error) {
@@ -148,6 +159,9 @@ func (s *Service) ListLogGroups(ctx context.Context, in *api.ListLogGroupsReques
 	c := aws.CallerFrom(ctx)
 	if len(in.DataSources) > 0 || len(in.FieldIndexNames) > 0 {
 		return nil, invalid("dataSources and fieldIndexNames are not supported.")
+	}
+	if err := onlyOwnAccount(c, in.AccountIdentifiers); err != nil {
+		return nil, err
 	}
 	alternatives := strings.Split(aws.Value(in.LogGroupNamePattern), "|")
 	keep := func(g Group) bool {

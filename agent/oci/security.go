@@ -85,7 +85,7 @@ func (r *Runtime) secure(s *specs.Spec, def api.ContainerDefinition, sec securit
 	if sec.noNewPrivileges != nil {
 		s.Process.NoNewPrivileges = *sec.noNewPrivileges
 	}
-	if r.host.apparmor && !privileged {
+	if r.host.apparmor {
 		s.Process.ApparmorProfile = sec.apparmor
 	}
 	if r.host.selinux {
@@ -94,7 +94,7 @@ func (r *Runtime) secure(s *specs.Spec, def api.ContainerDefinition, sec securit
 			return createError("security labels: %w", err)
 		}
 		s.Process.SelinuxLabel, s.Linux.MountLabel = process, mount
-		if privileged {
+		if privileged && len(sec.labels) == 0 {
 			s.Process.SelinuxLabel = ""
 		}
 	}

@@ -209,6 +209,15 @@ func TestECRImages(t *testing.T) {
 		sameSet(t, got, want)
 		sameSet(t, described, want)
 	})
+	t.Run("no image is archived", func(t *testing.T) {
+		for status, want := range map[types.ImageStatusFilter]int{types.ImageStatusFilterActive: 3, types.ImageStatusFilterAny: 3, types.ImageStatusFilterArchived: 0} {
+			list := must(w.ecr.ListImages(ctx, &ecr.ListImagesInput{RepositoryName: &repo, Filter: &types.ListImagesFilter{ImageStatus: status}}))(t)
+			shown := must(w.ecr.DescribeImages(ctx, &ecr.DescribeImagesInput{RepositoryName: &repo, Filter: &types.DescribeImagesFilter{ImageStatus: status}}))(t)
+			if len(list.ImageIds) != want || len(shown.ImageDetails) != want {
+				t.Errorf("%s: %d listed, %d described, want %d", status, len(list.ImageIds), len(shown.ImageDetails), want)
+			}
+		}
+	})
 	t.Run("BatchGetImage", func(t *testing.T) {
 		out := must(w.ecr.BatchGetImage(ctx, &ecr.BatchGetImageInput{RepositoryName: &repo, ImageIds: []types.ImageIdentifier{{ImageTag: new("v1")}, {ImageTag: new("none")}}}))(t)
 		if len(out.Images) != 1 || *out.Images[0].ImageId.ImageDigest != digests[1] || digest([]byte(*out.Images[0].ImageManifest)) != digests[1] {

@@ -300,6 +300,8 @@ func TestLogsRefuseBadInput(t *testing.T) {
 		{"DescribeLogGroups", `{"logGroupNamePrefix":"a","logGroupNamePattern":"abc"}`, invalid + "LogGroup name prefix and LogGroup name pattern are mutually exclusive parameters."},
 		{"DescribeLogGroups", `{"nextToken":"x"}`, invalid + "The specified nextToken is invalid."},
 		{"DescribeLogGroups", `{"limit":51}`, one + "'51' at 'limit' failed to satisfy constraint: Member must have value less than or equal to 50"},
+		{"DescribeLogGroups", `{"includeLinkedAccounts":true,"accountIdentifiers":["999999999999"]}`, invalid + "accountIdentifiers can have only your own account " + w.account + ": this Berth does not link accounts."},
+		{"ListLogGroups", `{"accountIdentifiers":["999999999999"]}`, invalid + "accountIdentifiers can have only your own account " + w.account + ": this Berth does not link accounts."},
 		{"ListLogGroups", `{"fieldIndexNames":["a"]}`, invalid + "dataSources and fieldIndexNames are not supported."},
 		{"CreateLogStream", `{"logGroupName":"none","logStreamName":"s"}`, noGroup},
 		{"CreateLogStream", `{` + s + `}`, "ResourceAlreadyExistsException: The specified log stream already exists"},
