@@ -50,7 +50,9 @@ func (b *berth) define(ctx context.Context, root string) error {
 		return err
 	}
 	return b.call(ctx, "RegisterTaskDefinition", object{"family": definition, "containerDefinitions": []object{
-		{"name": "main", "image": image, "memory": 6, "command": []string{"/bin/probe", "sleep"}},
+		{"name": "main", "image": image, "memory": 6, "command": []string{"/bin/probe", "sleep"},
+			// A program that has not got so far as to listen to SIGTERM ignores it.
+			"stopTimeout": 2},
 	}}, nil)
 }
 
