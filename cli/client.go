@@ -116,12 +116,16 @@ func (c *Client) unreachable(err error) error {
 	if e, ok := errors.AsType[*url.Error](err); ok {
 		err = e.Err
 	}
-	f := &Failure{What: "Berth does not answer at " + c.Endpoint, Cause: err.Error(), Fix: "berth up --detach"}
 	if errors.Is(err, context.Canceled) {
 		return context.Canceled
 	}
-	if !errors.Is(err, syscall.ECONNREFUSED) {
-		f.Fix = "berth status"
+	f := &Failure{What: "Berth does not answer at " + c.Endpoint, Cause: err.Error(), Fix: "berth doctor"}
+	switch {
+	case c.DataDir == "":
+		f.Cause += "; the address is from AWS_ENDPOINT_URL"
+		f.Fix = `eval "$(berth env)"`
+	case errors.Is(err, syscall.ECONNREFUSED):
+		f.Fix = "berth up --detach --data-dir " + c.DataDir
 	}
 	return f
 }

@@ -23,6 +23,7 @@ type Connection struct {
 	SecretAccessKey string `json:"AWS_SECRET_ACCESS_KEY"`
 	SessionToken    string `json:"AWS_SESSION_TOKEN,omitzero"`
 	Region          string `json:"AWS_REGION"`
+	DataDir         string `json:"-"` // empty when AWS_ENDPOINT_URL named the endpoint
 }
 
 // Credentials is the file "credentials" of a data directory, mode 0600. Written by the server at its first start.
@@ -107,6 +108,7 @@ func Local(dataDir string) (Connection, error) {
 		AccessKeyID:     cred.AccessKeyID,
 		SecretAccessKey: cred.SecretAccessKey,
 		Region:          firstOf(cred.Region, DefaultRegion),
+		DataDir:         dataDir,
 	}, nil
 }
 

@@ -74,6 +74,13 @@ func agentCommand(o *options) *cobra.Command {
 			if os.Geteuid() != 0 {
 				return &cli.Failure{What: "berth agent needs root", Cause: "it makes namespaces, mounts and control groups", Fix: "run it with sudo", Exit: cli.ExitDenied}
 			}
+			if serverURL == "" {
+				return &cli.Failure{What: "berth agent needs --server", Cause: "without it no control plane is known", Fix: "berth token create, on the machine of the control plane, prints the whole command", Exit: cli.ExitUsage}
+			}
+			attributes, err := f.validate()
+			if err != nil {
+				return err
+			}
 			dataDir, err := filepath.Abs(o.dataDir)
 			if err != nil {
 				return err
@@ -84,10 +91,6 @@ func agentCommand(o *options) *cobra.Command {
 					return err
 				}
 				token = strings.TrimSpace(string(data))
-			}
-			attributes, err := parseAttributes(f.attributes)
-			if err != nil {
-				return err
 			}
 			log := newLog(cmd.ErrOrStderr())
 			config := agent.Config{
@@ -101,9 +104,23 @@ func agentCommand(o *options) *cobra.Command {
 	f.register(cmd)
 	fs := cmd.Flags()
 	fs.StringVar(&serverURL, "server", os.Getenv("BERTH_SERVER"), "URL of the server's agent listener, https://HOST:4567")
-	fs.StringVar(&token, "token", os.Getenv("BERTH_TOKEN"), "token from `berth token create`; needed once")
+	fs.StringVar(&token, "token", os.Getenv("BERTH_TOKEN"), "token from 'berth token create'; needed once")
 	fs.StringVar(&tokenFile, "token-file", "", "file with the token")
 	return cmd
+}
+
+// validate refuses flags with which no agent could start, and returns the attributes.
+func (f *agentFlags) validate() (map[string]string, error) {
+	if f.ociRuntime != "runc" && f.ociRuntime != "crun" {
+		return nil, &cli.Failure{What: "unknown OCI runtime " + f.ociRuntime, Fix: "--oci-runtime runc", Exit: cli.ExitUsage}
+	}
+	if program(f.ociRuntime) == "" {
+		return nil, &cli.Failure{What: f.ociRuntime + " is not there", Cause: "it is neither beside the berth binary nor on the PATH", Fix: "berth doctor"}
+	}
+	if f.cpu < 0 || f.memory < 0 {
+		return nil, &cli.Failure{What: "--cpu and --memory cannot be negative", Exit: cli.ExitUsage}
+	}
+	return parseAttributes(f.attributes)
 }
 
 func parseAttributes(list []string) (map[string]string, error) {

@@ -24,9 +24,14 @@ func backupCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			return cli.Progress(cmd.Context(), cmd.ErrOrStderr(), "writing "+args[0], func(ctx context.Context) error {
+			err = cli.Progress(cmd.Context(), cmd.ErrOrStderr(), "writing "+args[0], func(ctx context.Context) error {
 				return backup(ctx, c, args[0])
 			})
+			if err != nil {
+				return err
+			}
+			fmt.Fprintf(cmd.ErrOrStderr(), "Written to %s. It holds the access keys: keep it as you keep the data directory.\n", args[0])
+			return nil
 		},
 	}
 }
@@ -44,7 +49,7 @@ func backup(ctx context.Context, c *cli.Client, path string) error {
 	defer body.Close()
 	f, err := os.CreateTemp(filepath.Dir(path), filepath.Base(path)+".part-")
 	if err != nil {
-		return err
+		return &cli.Failure{What: "no file can be made in " + filepath.Dir(path), Cause: err.Error()}
 	}
 	defer os.Remove(f.Name())
 	defer f.Close()
@@ -75,7 +80,7 @@ func restoreCommand(o *options) *cobra.Command {
 			if err := server.Restore(cmd.Context(), server.Config{DataDir: dataDir}, args[0]); err != nil {
 				return &cli.Failure{What: "the snapshot was not restored", Cause: err.Error()}
 			}
-			fmt.Fprintln(cmd.ErrOrStderr(), "Restored. The store that was there before is kept beside it. Start again with: berth up --data-dir", dataDir)
+			fmt.Fprintln(cmd.ErrOrStderr(), "Restored. The store that was there before is kept beside it. Start again with: berth up --detach --data-dir", dataDir)
 			return nil
 		},
 	}

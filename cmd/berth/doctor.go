@@ -25,15 +25,28 @@ func doctorCommand(o *options) *cobra.Command {
 				config.Programs[i].Path = program(names...)
 			}
 			findings := doctor.Examine(cmd.Context(), config)
-			t := cli.Table{Heading: []string{"CHECK", "RESULT", "DETAIL", "FIX"}}
-			for _, f := range findings {
-				t.Rows = append(t.Rows, []string{f.Name, string(f.Status), f.Detail, f.Fix})
-			}
-			err := cli.Print(cmd.OutOrStdout(), o.output, t, findings)
+			w := cmd.OutOrStdout()
+			err := cli.Print(w, o.output, findingsTable(findings, cli.IsTerminal(w)), findings)
 			if err == nil && doctor.Worst(findings) == doctor.Fail {
 				err = exitCode(cli.ExitFailed)
 			}
 			return err
 		},
 	}
+}
+
+// findingsTable has the fixes below the findings on a terminal, where they would not fit beside them.
+func findingsTable(findings []doctor.Finding, terminal bool) cli.Table {
+	t := cli.Table{Heading: []string{"CHECK", "RESULT", "DETAIL"}}
+	for _, f := range findings {
+		row := []string{f.Name, string(f.Status), f.Detail}
+		if !terminal {
+			row = append(row, f.Fix)
+		}
+		t.Rows = append(t.Rows, row)
+		if terminal && f.Fix != "" {
+			t.Rows = append(t.Rows, []string{"", "", "fix: " + f.Fix})
+		}
+	}
+	return t
 }

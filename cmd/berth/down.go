@@ -22,7 +22,10 @@ import (
 const processWait = 30 * time.Second
 
 func downCommand(o *options) *cobra.Command {
-	var wait time.Duration
+	var (
+		wait      time.Duration
+		keepTasks bool
+	)
 	cmd := &cobra.Command{
 		Use:   "down",
 		Short: "Stop this machine's tasks and Berth, and leave nothing behind but the data",
@@ -40,11 +43,25 @@ func downCommand(o *options) *cobra.Command {
 				fmt.Fprintln(cmd.ErrOrStderr(), "Nothing to end:", dataDir, "does not exist.")
 				return nil
 			}
+			if keepTasks {
+				return endKeepingTasks(cmd.Context(), dataDir, cmd.ErrOrStderr())
+			}
 			return down(cmd.Context(), o, wait, cmd.ErrOrStderr())
 		},
 	}
 	cmd.Flags().DurationVar(&wait, "wait", 2*time.Minute, "how long tasks may take to stop before they are killed")
+	cmd.Flags().BoolVar(&keepTasks, "keep-tasks", false, "end only Berth: containers and published ports go on, and berth up adopts them")
 	return cmd
+}
+
+func endKeepingTasks(ctx context.Context, dataDir string, w io.Writer) error {
+	if isUp(dataDir) {
+		if err := cli.Progress(ctx, w, "ending Berth", func(ctx context.Context) error { return endUp(ctx, dataDir) }); err != nil {
+			return err
+		}
+	}
+	fmt.Fprintln(w, "Berth has ended. Its tasks go on; berth up adopts them.")
+	return nil
 }
 
 func down(ctx context.Context, o *options, wait time.Duration, w io.Writer) error {

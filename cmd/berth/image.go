@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/base64"
 	"fmt"
+	"os"
+	"regexp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -15,21 +17,26 @@ import (
 )
 
 func imageCommand(o *options) *cobra.Command {
-	cmd := &cobra.Command{Use: "image", Short: "Images in Berth's registry"}
-	cmd.AddCommand(&cobra.Command{
-		Use:   "push DIR-OR-TAR NAME:TAG",
+	return group("image", "Images in Berth's registry", &cobra.Command{
+		Use:   "push DIR-OR-TAR NAME[:TAG]",
 		Short: "Push an OCI layout, a `docker save` tar, or a folder that becomes the root file system",
 		Example: "  berth image push ./rootfs hello:1\n" +
 			"  docker save hello:1 -o hello.tar && berth image push hello.tar hello:1",
-		Args: cobra.ExactArgs(2),
+		Long: "Pushes an OCI layout, a `docker save` tar, or a folder that becomes the root file system. The repository is\n" +
+			"made when there is none. Prints the image's name for task definitions, and its digest; -o name prints the name alone.",
+		Annotations: map[string]string{outputs: "name"},
+		Args:        cobra.ExactArgs(2),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			c, err := o.client()
+			name, tag, err := splitImage(args[1])
 			if err != nil {
 				return err
 			}
-			name, tag, ok := strings.Cut(args[1], ":")
-			if !ok {
-				tag = "latest"
+			if _, err := os.Stat(args[0]); err != nil {
+				return &cli.Failure{What: "no image to push at " + args[0], Cause: err.Error()}
+			}
+			c, err := o.client()
+			if err != nil {
+				return err
 			}
 			var pushed imagefile.Result
 			var ref string
@@ -52,7 +59,24 @@ func imageCommand(o *options) *cobra.Command {
 			return err
 		},
 	})
-	return cmd
+}
+
+// validTag is the grammar of the OCI distribution specification.
+var validTag = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+
+// splitImage takes NAME:TAG apart. The tag is latest when there is none.
+func splitImage(ref string) (name, tag string, err error) {
+	name, tag = ref, "latest"
+	if i := strings.LastIndexByte(ref, ':'); i > strings.LastIndexByte(ref, '/') {
+		name, tag = ref[:i], ref[i+1:]
+	}
+	if name == "" || strings.Contains(name, ":") || !validTag.MatchString(tag) {
+		return "", "", &cli.Failure{
+			What: "not a repository's name and a tag: " + ref, Cause: "the registry is always this Berth's own",
+			Fix: "berth image push DIR-OR-TAR hello:1", Exit: cli.ExitUsage,
+		}
+	}
+	return name, tag, nil
 }
 
 // push makes the repository if there is none, and pushes the image with a login token.

@@ -7,6 +7,8 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"slices"
+	"strings"
 	"syscall"
 
 	"github.com/spf13/cobra"
@@ -24,10 +26,14 @@ func main() {
 		return
 	}
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	err := rootCommand().ExecuteContext(ctx)
+	o := &options{}
+	cmd, err := rootCommand(o).ExecuteContextC(ctx)
 	stop()
 	if err == nil {
 		return
+	}
+	if _, told := errors.AsType[*cli.Failure](err); !told && !o.begun {
+		err = &cli.Failure{What: err.Error(), Fix: cmd.CommandPath() + " --help", Exit: cli.ExitUsage}
 	}
 	if code, ok := errors.AsType[exitCode](err); ok {
 		os.Exit(int(code))
@@ -44,27 +50,32 @@ func (exitCode) Error() string { return "" }
 type options struct {
 	dataDir, cluster, region, output string
 	dataDirGiven                     bool
+	begun                            bool // the command line was right, and a command runs
 }
 
-func rootCommand() *cobra.Command {
-	o := &options{}
+// outputs is the annotation of a command that has other outputs than json and table.
+const outputs = "outputs"
+
+func rootCommand(o *options) *cobra.Command {
 	root := &cobra.Command{
 		Use:           "berth",
 		Short:         "Amazon ECS that you can run anywhere",
 		SilenceUsage:  true,
 		SilenceErrors: true,
-		PersistentPreRun: func(cmd *cobra.Command, _ []string) {
+		PersistentPreRunE: func(cmd *cobra.Command, _ []string) error {
 			o.dataDirGiven = cmd.Flags().Changed("data-dir") || os.Getenv("BERTH_DATA_DIR") != ""
+			o.begun = true
+			return checkOutput(cmd, o.output)
 		},
 	}
 	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
 		return &cli.Failure{What: err.Error(), Fix: cmd.CommandPath() + " --help", Exit: cli.ExitUsage}
 	})
 	f := root.PersistentFlags()
-	f.StringVar(&o.dataDir, "data-dir", fromEnv("BERTH_DATA_DIR", cli.DefaultDataDir), "the Berth of this machine that keeps its data here")
+	f.StringVar(&o.dataDir, "data-dir", fromEnv("BERTH_DATA_DIR", cli.DefaultDataDir), "folder in which the Berth of this machine keeps everything; when given, AWS_ENDPOINT_URL is not asked")
 	f.StringVar(&o.cluster, "cluster", fromEnv("BERTH_CLUSTER", "default"), "cluster, by name or ARN")
 	f.StringVar(&o.region, "region", os.Getenv("BERTH_REGION"), "region (default: the one in the environment or of this Berth)")
-	f.StringVarP(&o.output, "output", "o", "", "json, or a table")
+	f.StringVarP(&o.output, "output", "o", "", "json or table")
 	for _, flag := range []struct {
 		name     string
 		complete func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective)
@@ -87,6 +98,27 @@ func fromEnv(name, otherwise string) string {
 		return v
 	}
 	return otherwise
+}
+
+func checkOutput(cmd *cobra.Command, output string) error {
+	known := []string{"table", "json"}
+	if more := cmd.Annotations[outputs]; more != "" {
+		known = append(known, more)
+	}
+	if output == "" || slices.Contains(known, output) {
+		return nil
+	}
+	return &cli.Failure{What: "unknown output " + output, Fix: "-o " + strings.Join(known, ", -o "), Exit: cli.ExitUsage}
+}
+
+// group is a command that only has sub-commands.
+func group(use, about string, commands ...*cobra.Command) *cobra.Command {
+	cmd := &cobra.Command{
+		Use: use, Short: about, Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error { return cmd.Help() },
+	}
+	cmd.AddCommand(commands...)
+	return cmd
 }
 
 // client finds the Berth to talk to.

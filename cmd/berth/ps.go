@@ -65,7 +65,7 @@ func age(t api.Task, now time.Time) string {
 	d := now.Sub(t.CreatedAt.Time)
 	switch {
 	case d < time.Minute:
-		return d.Round(time.Second).String()
+		return fmt.Sprintf("%ds", max(0, int(d.Seconds())))
 	case d < time.Hour:
 		return fmt.Sprintf("%dm", int(d.Minutes()))
 	case d < 48*time.Hour:

@@ -60,6 +60,9 @@ func upCommand(o *options) *cobra.Command {
 			if err := f.server.validate(); err != nil {
 				return err
 			}
+			if _, err := f.agent.validate(); err != nil {
+				return err
+			}
 			if f.detach {
 				return detach(cmd.Context(), o, cmd.ErrOrStderr())
 			}
@@ -284,8 +287,17 @@ func printWhere(o *options, w io.Writer) error {
 	if o.dataDir != cli.DefaultDataDir {
 		flag = " --data-dir " + o.dataDir
 	}
-	_, err = fmt.Fprintf(w, "  endpoint   %s\n  use it     eval \"$(berth env%s)\"\n  end it     berth down%s\n", c.Endpoint, flag, flag)
+	berth := invocation(os.Args[0], os.Getenv("SUDO_UID") != "")
+	_, err = fmt.Fprintf(w, "  endpoint   %s\n  use it     eval \"$(%s env%s)\"\n  end it     %s down%s\n", c.Endpoint, berth, flag, berth, flag)
 	return err
+}
+
+// invocation is how the person called this program, so that what is shown can be typed as it is.
+func invocation(program string, sudo bool) string {
+	if sudo {
+		return "sudo " + program
+	}
+	return program
 }
 
 // newLog writes one line per event; a terminal or a file alike.
