@@ -9,6 +9,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +23,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/google/nftables"
 	"golang.org/x/sys/unix"
 
 	"berth/test/netlab"
@@ -182,14 +184,31 @@ func (b *Berth) remove() error {
 	return errors.Join(append(errs, os.RemoveAll(b.Dir))...)
 }
 
-// leftovers finds processes, mounts and control groups that belong to a data directory.
+// short is how names in the kernel stand for a directory.
+func short(dir string) string {
+	sum := sha256.Sum256([]byte(dir))
+	return hex.EncodeToString(sum[:4])
+}
+
+// leftovers finds processes, mounts, control groups, links and rules that belong to a data directory.
 func leftovers(dir string) []string {
 	var found []string
-	sum := sha256.Sum256([]byte(dir))
 	for _, pattern := range []string{"/sys/fs/cgroup/*/berth/", "/sys/fs/cgroup/berth/"} {
-		groups, _ := filepath.Glob(pattern + hex.EncodeToString(sum[:4]))
+		groups, _ := filepath.Glob(pattern + short(dir))
 		for _, g := range groups {
 			found = append(found, "control group "+g)
+		}
+	}
+	network := short(filepath.Join(dir, "agent", "vpc"))
+	if _, err := net.InterfaceByName("bth" + network); err == nil {
+		found = append(found, "link bth"+network)
+	}
+	if c, err := nftables.New(); err == nil {
+		tables, _ := c.ListTables()
+		for _, table := range tables {
+			if table.Name == "berth_"+network {
+				found = append(found, "rules of "+table.Name)
+			}
 		}
 	}
 	if data, err := os.ReadFile("/proc/self/mountinfo"); err == nil {

@@ -243,6 +243,17 @@ func TestABadTaskLeavesTheOthersAndTheAgentWell(t *testing.T) {
 		t.Errorf("an OOM shows exit code %d, reason %q", aws.ToInt32(c.ExitCode), aws.ToString(c.Reason))
 	}
 	b.until(flood, "RUNNING")
+	talk := b.run(b.define("talk", `"lines","3"`, strings.ReplaceAll(toAwslogs, "GROUP", "talk")))
+	b.until(talk, "RUNNING")
+	eventually(t, "another task's lines arrive beside the flood", func() (bool, string) {
+		out := b.berth("logs", "talk")
+		return strings.Contains(out, "line 2"), out
+	})
+	for _, pid := range b.processes("agent") {
+		if mib := residentMiB(t, pid); mib > 256 {
+			t.Errorf("the agent takes %d MiB", mib)
+		}
+	}
 	eventually(t, "the forks run", func() (bool, string) {
 		task := b.task(forks)
 		// Their number may meet the limit of memory before that of processes.
@@ -262,4 +273,18 @@ func TestABadTaskLeavesTheOthersAndTheAgentWell(t *testing.T) {
 	if got := aws.ToString(b.task(good).LastStatus); got != "RUNNING" || len(b.processes("agent")) != 1 {
 		t.Errorf("the good task is %s", got)
 	}
+}
+
+func residentMiB(t *testing.T, pid int) int {
+	t.Helper()
+	data, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	if err != nil {
+		t.Fatal(err)
+	}
+	_, rest, _ := strings.Cut(string(data), "VmRSS:")
+	kib, err := strconv.Atoi(strings.Fields(rest)[0])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return kib >> 10
 }
