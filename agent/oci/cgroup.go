@@ -57,7 +57,7 @@ func detectCgroups(string) (cgroupDriver, error) {
 		return nil, fmt.Errorf("cgroups: %s: %w", root, err)
 	}
 	if st.Type == unix.CGROUP2_SUPER_MAGIC {
-		return &cgroupV2{root: root}, nil
+		return newCgroupV2(root)
 	}
 	f, err := os.Open("/proc/self/mountinfo")
 	if err != nil {

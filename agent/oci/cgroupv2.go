@@ -8,10 +8,26 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"golang.org/x/sys/unix"
 )
 
 // cgroupV2 is the single hierarchy.
 type cgroupV2 struct{ root string }
+
+// newCgroupV2 refuses a hierarchy that lacks what tasks are limited with, as a part of one can that a container sees.
+func newCgroupV2(root string) (*cgroupV2, error) {
+	have, err := os.ReadFile(filepath.Join(root, "cgroup.controllers"))
+	if err != nil {
+		return nil, fmt.Errorf("cgroups: %w", err)
+	}
+	for _, c := range []string{"cpu", "memory", "pids"} {
+		if !slices.Contains(strings.Fields(string(have)), c) {
+			return nil, fmt.Errorf("cgroups: %s has no controller %s, only: %s", root, c, strings.TrimSpace(string(have)))
+		}
+	}
+	return &cgroupV2{root: root}, nil
+}
 
 func (g *cgroupV2) dirs(path string) []string { return []string{filepath.Join(g.root, path)} }
 
@@ -42,13 +58,40 @@ func (g *cgroupV2) enable(path string) error {
 		return err
 	}
 	dir := g.root
+	err := g.delegate(dir)
+	if errors.Is(err, unix.EBUSY) {
+		err = g.vacate()
+	}
 	for name := range strings.SplitSeq(path, "/") {
-		if err := g.delegate(dir); err != nil {
+		if err != nil {
 			return err
 		}
 		dir = filepath.Join(dir, name)
+		err = g.delegate(dir)
 	}
-	return g.delegate(dir)
+	return err
+}
+
+// vacate moves the processes of the root into a group of their own. In a container what looks like the root is a group
+// like any other: it takes processes or groups with controllers, not both.
+func (g *cgroupV2) vacate() error {
+	leaf := filepath.Join(g.root, "init")
+	if err := makeGroup(leaf); err != nil {
+		return err
+	}
+	var err error
+	for range 20 { // others may start processes meanwhile
+		for _, pid := range readPids(filepath.Join(g.root, "cgroup.procs")) {
+			err := writeValue(leaf, "cgroup.procs", strconv.Itoa(pid))
+			if err != nil && !errors.Is(err, unix.ESRCH) {
+				return fmt.Errorf("move process %d out of %s: %w", pid, g.root, err)
+			}
+		}
+		if err = g.delegate(g.root); !errors.Is(err, unix.EBUSY) {
+			return err
+		}
+	}
+	return err
 }
 
 // delegate lets the groups below dir use its controllers.

@@ -2,6 +2,7 @@ package oci_test
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"crypto/rand"
 	"encoding/json"
@@ -116,8 +117,10 @@ func needRoot(t testing.TB) {
 func newLabAt(t testing.TB, dir string) *lab {
 	t.Helper()
 	run := strings.ToLower(rand.Text()[:8])
+	runtime := cmp.Or(os.Getenv("BERTH_OCI_RUNTIME"), "runc")
 	l := &lab{t: t, dir: dir, task: "berth-test/" + run + "/task", cfg: oci.Config{
-		Dir: filepath.Join(dir, "oci"), Conmon: program(t, "conmon"), Runtimes: map[string]string{"runc": program(t, "runc")},
+		Dir: filepath.Join(dir, "oci"), Conmon: program(t, "conmon"),
+		Runtimes: map[string]string{runtime: program(t, runtime)}, DefaultRuntime: runtime,
 		CgroupRoot: "berth-test/" + run, Limits: oci.Limits{Tries: 2}, Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelWarn})),
 	}}
 	if p, err := exec.LookPath("tini-static"); err == nil {
@@ -287,12 +290,17 @@ func (l *lab) pidfile(c agent.Container, name string) int {
 
 // processes lists what runs in the container's cgroup.
 func (l *lab) processes(c agent.Container) []string {
-	for _, root := range []string{"/sys/fs/cgroup/pids", "/sys/fs/cgroup"} {
-		if raw, err := os.ReadFile(filepath.Join(root, c.CgroupParent, c.ID, "cgroup.procs")); err == nil {
-			return strings.Fields(string(raw))
-		}
+	return strings.Fields(l.cgroupFile("pids", c.CgroupParent+"/"+c.ID, "cgroup.procs"))
+}
+
+// cgroupFile reads a file of a cgroup: the controller's on cgroup v1, the only one on cgroup v2.
+func (l *lab) cgroupFile(controller, group, file string) string {
+	root := filepath.Join("/sys/fs/cgroup", controller)
+	if _, err := os.Stat("/sys/fs/cgroup/cgroup.controllers"); err == nil {
+		root = "/sys/fs/cgroup"
 	}
-	return nil
+	raw, _ := os.ReadFile(filepath.Join(root, group, file))
+	return strings.TrimSpace(string(raw))
 }
 
 func contains(list any, want any) bool {

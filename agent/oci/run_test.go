@@ -201,10 +201,7 @@ func TestForkBombIsHeldAndKilled(t *testing.T) {
 	c.CgroupParent = task
 	l.start(c)
 	l.untilOutput(c, "ready")
-	l.until("pids limit reached", func() bool {
-		raw, _ := os.ReadFile("/sys/fs/cgroup/pids/" + task + "/pids.current")
-		return strings.TrimSpace(string(raw)) == "100"
-	})
+	l.until("pids limit reached", func() bool { return l.cgroupFile("pids", task, "pids.current") == "100" })
 	other := l.container("exit", "4")
 	if st, _ := l.run(other); st.ExitCode != 4 {
 		t.Errorf("another container beside the bomb: got %+v", st)
