@@ -55,7 +55,7 @@ func TestAFullDiskLeavesTheOthersAndTheAgentWell(t *testing.T) {
 	mark := filepath.Base(b.Dir)
 	good := b.run(b.define("good", `"serve",":8080","`+mark+`"`, `"portMappings":[{"containerPort":8080}]`))
 	port := hostPort(b.until(good, "RUNNING"), "main")
-	pids := probePIDs(mark)
+	pids := waitProbes(t, mark, 1)
 	late := b.register(`{"family":"late","containerDefinitions":[{"name":"main","image":"` + b.probeWith("large", strings.Repeat("much", 4<<20)) +
 		`","memory":64,"command":["/bin/probe","sleep"]}]}`)
 

@@ -76,6 +76,16 @@ func probePIDs(mark string) map[int]string {
 	return found
 }
 
+// waitProbes waits until so many processes run: a task is RUNNING a moment before its program is.
+func waitProbes(t *testing.T, mark string, want int) (found map[int]string) {
+	t.Helper()
+	eventually(t, fmt.Sprintf("%d processes run", want), func() (bool, string) {
+		found = probePIDs(mark)
+		return len(found) == want, fmt.Sprint(found)
+	})
+	return found
+}
+
 func get(url string) (string, error) {
 	resp, err := http.Get(url)
 	if err != nil {
@@ -165,10 +175,7 @@ func TestKillingEveryProcessOfBerthLeavesContainersRunning(t *testing.T) {
 	for _, arn := range arns {
 		ports[arn] = hostPort(b.until(arn, "RUNNING"), "main")
 	}
-	before := probePIDs(mark)
-	if len(before) != 3 {
-		t.Fatalf("found %d container processes, want 3", len(before))
-	}
+	before := waitProbes(t, mark, 3)
 
 	for _, kinds := range [][]string{{"agent"}, {"up", "server", "agent", "port-proxy"}} {
 		b.kill9(kinds...)

@@ -27,13 +27,15 @@ import (
 type cluster struct {
 	*Berth // the server
 	agents []*agent
+	flags  []string
 }
 
 // agent is `berth agent` on one machine.
 type agent struct {
 	*Berth
-	join []string // the command that `berth token create` printed
-	zone string
+	join  []string // the command that `berth token create` printed
+	flags []string // of the machine itself
+	zone  string
 }
 
 // newCluster starts a server and three agents in zones a, b and c.
@@ -44,7 +46,8 @@ func newCluster(t *testing.T) *cluster {
 	server := &Berth{t: t, Dir: dataDir(t), machine: lab.Machines[3]}
 	t.Cleanup(server.end)
 	address := server.machine.IPv4.String()
-	server.process("server", "--listen", address+":4566", "--agent-listen", address+":4567", "--heartbeat", "200ms")
+	c := &cluster{Berth: server, flags: []string{"server", "--listen", address + ":4566", "--agent-listen", address + ":4567", "--heartbeat", "200ms"}}
+	server.process(c.flags...)
 	eventually(t, "the server answers", func() (bool, string) {
 		out, err := server.try("status")
 		return err == nil, out
@@ -52,18 +55,15 @@ func newCluster(t *testing.T) *cluster {
 	server.connect()
 	server.cfg.HTTPClient = &http.Client{Transport: &http.Transport{DialContext: server.machine.Dial}}
 
-	c := &cluster{Berth: server}
 	for i, zone := range []string{"a", "b", "c"} {
 		a := &agent{Berth: &Berth{t: t, Dir: dataDir(t), machine: lab.Machines[i]}, zone: "us-east-1" + zone}
 		t.Cleanup(a.end)
 		a.join = strings.Fields(server.berth("token", "create"))
-		a.process(append(a.join[1:], "--zone", a.zone, "--attributes", "rack=r"+zone, "--cpu", "1024", "--memory", "1024", "--egress=false")...)
+		a.flags = []string{"--zone", a.zone, "--attributes", "rack=r" + zone, "--cpu", "1024", "--memory", "1024", "--egress=false"}
+		a.process(slices.Concat(a.join[1:], a.flags)...)
 		c.agents = append(c.agents, a)
 	}
-	eventually(t, "three machines are connected", func() (bool, string) {
-		m := c.machines()
-		return len(m) == 3, dump(m)
-	})
+	c.connected(t)
 	return c
 }
 
@@ -83,9 +83,11 @@ func (b *Berth) process(args ...string) {
 	if err := b.machine.Start(cmd); err != nil {
 		b.t.Fatal(err)
 	}
+	ended := make(chan struct{})
+	go func() { _ = cmd.Wait(); close(ended) }()
 	b.t.Cleanup(func() {
 		_ = cmd.Process.Signal(syscall.SIGTERM)
-		_ = cmd.Wait()
+		<-ended
 	})
 }
 
@@ -199,29 +201,110 @@ func TestThreeMachines(t *testing.T) {
 	}
 
 	t.Run("a machine that goes silent comes back with its tasks", func(t *testing.T) { silentMachine(t, c) })
+	t.Run("what happened in the silence is told and done afterwards", func(t *testing.T) { silence(t, c) })
+	t.Run("killed servers and agents come back without a token", func(t *testing.T) { killedParts(t, c) })
+}
+
+// in places tasks in one zone and waits until they run.
+func (c *cluster) in(t *testing.T, zone, definition string, count int32) []types.Task {
+	t.Helper()
+	constraint := []types.PlacementConstraint{{Type: types.PlacementConstraintTypeMemberOf, Expression: new("attribute:ecs.availability-zone == us-east-1" + zone)}}
+	_, _, tasks := c.place(t, ecs.RunTaskInput{TaskDefinition: &definition, Count: &count, PlacementConstraints: constraint})
+	for i, task := range tasks {
+		tasks[i] = c.until(*task.TaskArn, "RUNNING")
+	}
+	return tasks
+}
+
+// connected waits until all machines are.
+func (c *cluster) connected(t *testing.T) {
+	t.Helper()
+	eventually(t, "three machines are connected", func() (bool, string) {
+		m := c.machines()
+		return len(m) == 3, dump(m)
+	})
+}
+
+func silence(t *testing.T, c *cluster) {
+	machine, dir := c.agents[0].machine, t.TempDir()
+	ends := c.in(t, "a", c.register(`{"family":"ends","containerDefinitions":[{"name":"main","image":"`+c.image()+`","memory":64,
+		"command":["/bin/probe","exit","7","/gate/open"],"mountPoints":[{"sourceVolume":"gate","containerPath":"/gate"}]}],
+		"volumes":[{"name":"gate","host":{"sourcePath":"`+dir+`"}}]}`), 1)[0]
+	unwanted := c.in(t, "a", c.define("unwanted", `"sleep"`, ""), 1)[0]
+
+	machine.Partition(t)
+	eventually(t, "the machine is shown disconnected", func() (bool, string) { return len(c.machines()) == 2, dump(c.machines()) })
+	if err := os.WriteFile(filepath.Join(dir, "open"), nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	eventually(t, "the container has ended", func() (bool, string) {
+		left := probePIDs("/gate/open")
+		return len(left) == 0, fmt.Sprint(left)
+	})
+	c.stop(*unwanted.TaskArn, "not wanted")
+	for _, task := range []types.Task{ends, unwanted} {
+		if got := c.task(*task.TaskArn); aws.ToString(got.LastStatus) == "STOPPED" {
+			t.Errorf("stopped, says a server that cannot know: %s", dump(got))
+		}
+	}
+	machine.Heal(t)
+	if got := c.until(*ends.TaskArn, "STOPPED"); aws.ToInt32(got.Containers[0].ExitCode) != 7 {
+		t.Errorf("an exit in the silence: %s", dump(got))
+	}
+	if got := c.until(*unwanted.TaskArn, "STOPPED"); aws.ToString(got.StoppedReason) != "not wanted" {
+		t.Errorf("a task stopped in the silence: %s", dump(got))
+	}
+	c.connected(t)
+}
+
+func killedParts(t *testing.T, c *cluster) {
+	mark := "kept-" + filepath.Base(c.Dir)
+	tasks := c.in(t, "c", c.define("kept", `"serve",":8080","`+mark+`"`, ""), 2)
+	before, machines := waitProbes(t, mark, 2), c.machines()
+	last := c.agents[2]
+	for _, kill := range []func(){
+		func() { c.kill9("server"); c.process(c.flags...) },
+		func() {
+			last.kill9("agent")
+			last.process(append([]string{"agent", "--server", "https://" + c.machine.IPv4.String() + ":4567"}, last.flags...)...)
+		},
+	} {
+		kill()
+		eventually(t, "all is as before", func() (bool, string) {
+			out, err := c.try("status")
+			return err == nil && strings.Contains(out, "tasks: 2 running"), out
+		})
+		for zone, m := range c.machines() {
+			if aws.ToString(m.ContainerInstanceArn) != aws.ToString(machines[zone].ContainerInstanceArn) {
+				t.Errorf("the machine in %s was %s and is %s", zone, aws.ToString(machines[zone].ContainerInstanceArn), aws.ToString(m.ContainerInstanceArn))
+			}
+		}
+		for _, task := range tasks {
+			if got := c.task(*task.TaskArn); aws.ToString(got.LastStatus) != "RUNNING" || got.Connectivity != "CONNECTED" {
+				t.Errorf("a task after the kill: %s", dump(got))
+			}
+		}
+		if after := probePIDs(mark); dump(after) != dump(before) {
+			t.Errorf("processes were %v and are %v", before, after)
+		}
+	}
 }
 
 func silentMachine(t *testing.T, c *cluster) {
 	lost := c.agents[1]
 	mark := filepath.Base(lost.Dir)
 	web := c.define("web", `"serve",":8080","`+mark+`"`, `"portMappings":[{"containerPort":8080}]`)
-	inB := []types.PlacementConstraint{{Type: types.PlacementConstraintTypeMemberOf, Expression: new("attribute:ecs.availability-zone == us-east-1b")}}
-	_, _, tasks := c.place(t, ecs.RunTaskInput{TaskDefinition: &web, Count: new(int32(2)), PlacementConstraints: inB})
-	var ports []string
-	for _, task := range tasks {
-		ports = append(ports, hostPort(c.until(*task.TaskArn, "RUNNING"), "main"))
-	}
-	before := probePIDs(mark)
-	if len(before) != 2 {
-		t.Fatalf("found processes %v, want two", before)
-	}
+	tasks := c.in(t, "b", web, 2)
+	ports := []string{hostPort(tasks[0], "main"), hostPort(tasks[1], "main")}
+	before := waitProbes(t, mark, 2)
 	// From another machine and from its own, on every address.
 	for _, from := range []*agent{c.agents[0], lost} {
 		for _, address := range []string{lost.machine.IPv4.String(), lost.machine.IPv6.String()} {
 			url := "http://" + net.JoinHostPort(address, ports[0]) + "/"
-			if body, err := from.get(url); err != nil {
-				t.Errorf("%s from %s: %v %s", url, from.zone, err, body)
-			}
+			eventually(t, url+" answers in "+from.zone, func() (bool, string) {
+				body, err := from.get(url)
+				return err == nil, fmt.Sprint(body, err)
+			})
 		}
 	}
 

@@ -33,7 +33,7 @@ func TestATornOrLostJournalIsRebuiltFromTheRuntime(t *testing.T) {
 	mark := filepath.Base(b.Dir)
 	torn, tornPort := b.web(mark)
 	lost, lostPort := b.web(mark)
-	before := probePIDs(mark)
+	before := waitProbes(t, mark, 2)
 
 	b.kill9("up", "server", "agent")
 	eventually(t, "all of it has ended", func() (bool, string) { return len(b.processes("agent")) == 0, "agent" })
