@@ -32,9 +32,13 @@ func (r *Runtime) mounts(c agent.Container) ([]specs.Mount, error) {
 		}
 		all = append(all, m)
 	}
+	access := "rw"
+	if aws.Value(c.Definition.ReadonlyRootFilesystem) {
+		access = "ro" // as Docker has it: nothing below / can be written, these neither
+	}
 	for _, f := range [][2]string{{"/etc/resolv.conf", c.ResolvConf}, {"/etc/hosts", c.Hosts}, {"/etc/hostname", c.HostnameFile}} {
 		if f[1] != "" {
-			all = append(all, specs.Mount{Destination: f[0], Type: "bind", Source: f[1], Options: []string{"rbind", "rprivate", "rw"}})
+			all = append(all, specs.Mount{Destination: f[0], Type: "bind", Source: f[1], Options: []string{"rbind", "rprivate", access}})
 		}
 	}
 	if aws.Value(p.InitProcessEnabled) {

@@ -163,6 +163,21 @@ func TestLaterMountsWin(t *testing.T) {
 	}
 }
 
+func TestFilesOfTheAgentAreReadOnlyWithTheRootFileSystem(t *testing.T) {
+	for _, readonly := range []bool{false, true} {
+		c := agent.Container{Hosts: "/h", ResolvConf: "/r", HostnameFile: "/n", Definition: api.ContainerDefinition{ReadonlyRootFilesystem: &readonly}}
+		ms, err := machine().mounts(c)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, m := range ms {
+			if strings.HasPrefix(m.Destination, "/etc/") && slices.Contains(m.Options, "ro") != readonly {
+				t.Errorf("readonlyRootFilesystem %t: %s has %v", readonly, m.Destination, m.Options)
+			}
+		}
+	}
+}
+
 func TestAccountFilesStayInTheImage(t *testing.T) {
 	root := t.TempDir()
 	if err := os.MkdirAll(filepath.Join(root, "etc"), 0o755); err != nil {
