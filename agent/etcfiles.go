@@ -36,13 +36,19 @@ func (f etcFiles) write() error {
 	return errors.Join(errs...)
 }
 
+// hostName is 12 hexadecimal digits, another for each container, as Docker's are.
+func hostName(containerID string) string {
+	sum := sha256.Sum256([]byte(containerID))
+	return hex.EncodeToString(sum[:6])
+}
+
 // etcFiles makes the container's files. The linked containers have been started, so their addresses are known.
 func (t *task) etcFiles(dir string, c *container) (etcFiles, error) {
 	def := t.definition(c.Name)
 	f := etcFiles{dir: dir, hostname: aws.Value(def.Hostname)}
 	mode := t.networkMode(c.Name)
 	if f.hostname == "" {
-		f.hostname = c.ID[:min(12, len(c.ID))]
+		f.hostname = hostName(c.ID)
 		if mode == ecs.NetworkModeHost {
 			f.hostname, _ = os.Hostname()
 		}
