@@ -60,6 +60,23 @@ func (b *bench) placements(ctx context.Context) error {
 	return nil
 }
 
+// pages prints the benchmark of ecs: the same operations without HTTP, where load of the machine disturbs less. The
+// baseline is the same at 100 stored tasks.
+func (b *bench) pages(ctx context.Context) error {
+	names, all, err := goBench(ctx, "./ecs", "^BenchmarkPage$", pick(b, "2000x", "300x"))
+	if err != nil {
+		return err
+	}
+	b.report.section("Operations without HTTP", "The handlers alone, on the store in memory. Aim: a page costs the same however many tasks are stored.",
+		"operation", "stored", "each", "over 100 stored")
+	for _, name := range names {
+		op, stored, _ := strings.Cut(strings.TrimPrefix(name, "Page/"), "/")
+		each, small := all[name]["ns/op"], all["Page/"+op+"/100"]["ns/op"]
+		b.report.row(op, stored, fmt.Sprintf("%.1f µs", each/1000), fmt.Sprintf("%.2f", each/small))
+	}
+	return nil
+}
+
 // commits prints the benchmark of store/etcd, which has its own baseline.
 func (b *bench) commits(ctx context.Context) error {
 	names, all, err := goBench(ctx, "./store/etcd", "^BenchmarkCommit$", pick(b, "3000x", "400x"))

@@ -37,7 +37,7 @@ func run(ctx context.Context, args []string) error {
 	b := &bench{report: &report{out: os.Stdout}}
 	fs.StringVar(&b.binary, "berth", "bin/berth", "the program to measure; runc is beside it or on the PATH")
 	fs.BoolVar(&b.quick, "quick", os.Getenv("BENCH_QUICK") == "1", "fewer rounds and sizes: under three minutes")
-	only := fs.String("only", "", "sections, comma separated: memory,start,scale,api,place,store")
+	only := fs.String("only", "", "sections, comma separated: memory,start,scale,api,page,place,store")
 	bare := fs.Bool("bare-http", false, "be the baseline of the API section; used by this program itself")
 	if err := fs.Parse(args); err != nil {
 		return err
@@ -78,6 +78,7 @@ func (b *bench) sections(ctx context.Context) error {
 	if b.wants("api") {
 		errs = append(errs, b.withBerth(ctx, func() { try("api", b.api) }))
 	}
+	try("page", b.pages)
 	try("place", b.placements)
 	try("store", b.commits)
 	return errors.Join(errs...)
