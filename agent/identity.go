@@ -232,6 +232,13 @@ func (id *Identity) load() error {
 	return id.take(f, false)
 }
 
+// discard removes the stored identity, so that the next start joins with a token.
+func (id *Identity) discard() {
+	if err := os.Remove(id.path); err != nil && !errors.Is(err, os.ErrNotExist) {
+		id.cfg.Log.Error("the identity of a deregistered machine was not removed", "err", err)
+	}
+}
+
 // TLSConfig is for connections to the server: it always shows the newest certificate and trusts only the server's
 // own authorities.
 func (id *Identity) TLSConfig() *tls.Config {

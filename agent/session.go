@@ -49,6 +49,10 @@ func (s *session) run(ctx context.Context) error {
 		if time.Since(began) > steadySession {
 			pause = firstBackOff
 		}
+		if errors.Is(err, errDeregistered) {
+			s.id.discard()
+			pause = longestWait
+		}
 		// Between half and all of the pause, so that many agents don't return at the same moment.
 		wait := pause/2 + rand.N(pause/2)
 		s.log.Warn("session ended; connecting again", "in", wait.Round(time.Millisecond), "err", err)
@@ -141,8 +145,14 @@ func closed(f proto.Frame) error {
 	if err := json.Unmarshal(f.Body, &c); err != nil {
 		return errors.New("the server ended the session")
 	}
+	if c.Deregistered {
+		return fmt.Errorf("%w: %s", errDeregistered, c.Reason)
+	}
 	return fmt.Errorf("the server ended the session: %s", c.Reason)
 }
+
+// errDeregistered means that this machine's identity is not let in any more.
+var errDeregistered = errors.New("this machine was deregistered and joins anew with its next start, given a token")
 
 // read takes frames until the connection fails or is silent for too long.
 func (l *line) read(ctx context.Context) error {

@@ -133,14 +133,14 @@ func (one *session) begin(ctx context.Context, who ecs.Machine) (ecs.ContainerIn
 
 // refuse tells the agent why there is no session.
 func (one *session) refuse(err error) {
-	reason := "internal error"
+	out := proto.Close{Reason: "internal error"}
 	if shown, ok := errors.AsType[*aws.Error](err); ok {
-		reason = shown.Code + ": " + shown.Message
+		out = proto.Close{Reason: shown.Code + ": " + shown.Message, Deregistered: shown.Code == ecs.CodeInactiveInstance}
 		one.log.Warn("an agent was refused", "err", err)
 	} else {
 		one.log.Error("an agent's session could not begin", "err", err)
 	}
-	_ = one.send(frame(proto.TypeClose, proto.Close{Reason: reason}))
+	_ = one.send(frame(proto.TypeClose, out))
 	_ = one.conn.WriteControl(websocket.CloseMessage, websocket.FormatCloseMessage(closedPolicy, "refused"), time.Now().Add(writeWait))
 }
 

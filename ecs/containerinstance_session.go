@@ -21,8 +21,8 @@ type Machine struct {
 // seenEvery is how often LastSeen is written while an agent is connected.
 const seenEvery = 30 * time.Second
 
-// codeInactiveInstance refuses the agent of an instance that was deregistered.
-const codeInactiveInstance = "InactiveInstanceException"
+// CodeInactiveInstance is the error that refuses the agent of an instance that was deregistered.
+const CodeInactiveInstance = "InactiveInstanceException"
 
 // Connect registers the machine of an agent that said hello, or takes up its registration again: an instance keeps its
 // ID for as long as the machine keeps its identity and is not deregistered. From now on session is the instance's
@@ -69,7 +69,7 @@ func instanceOf(r store.Reader, who Machine) (c ContainerInstance, ok bool, err 
 		case c.Account != who.Account || c.Region != who.Region || c.Cluster != who.Cluster:
 			return c, false, invalid("The machine is registered in another cluster.")
 		case c.Status == InstanceInactive:
-			return c, false, aws.Errorf(codeInactiveInstance, "The container instance %s was deregistered. Join this machine again with a new token.", c.ID)
+			return c, false, aws.Errorf(CodeInactiveInstance, "The container instance %s was deregistered. Join this machine again with a new token.", c.ID)
 		}
 		return c, true, nil
 	}

@@ -2,11 +2,13 @@ package server
 
 import (
 	"context"
+	"fmt"
 	"time"
 
 	"berth/aws"
 	"berth/dispatch"
 	"berth/ecs"
+	"berth/store"
 )
 
 // The token for an agent on this machine is made anew at every start. It always gives the same identity, so an agent
@@ -48,10 +50,26 @@ func (s *Server) writeLocalToken(ctx context.Context) error {
 	if cluster == "" {
 		cluster = defaultCluster
 	}
-	who := ecs.Machine{Account: s.config.Account, Region: s.config.Region, Cluster: cluster, ID: localMachine}
+	who := ecs.Machine{Account: s.config.Account, Region: s.config.Region, Cluster: cluster}
+	who.ID = localID(s.store.Read(), who)
 	token, _, err := s.dispatch.Tokens.Create(ctx, who, localTokenLife, localTokenUses, time.Now())
 	if err != nil {
 		return err
 	}
 	return writeFile(s.config.LocalTokenFile, []byte(string(token)))
+}
+
+// localID is the identity for an agent on this machine: always the same one, until its instance was deregistered.
+func localID(r store.Reader, who ecs.Machine) string {
+	refused := map[string]bool{}
+	for c := range ecs.ContainerInstances.Prefix(r, who.Account+"/"+who.Region+"/") {
+		if c.Status == ecs.InstanceInactive {
+			refused[c.Machine] = true
+		}
+	}
+	id := localMachine
+	for n := 2; refused[id]; n++ {
+		id = fmt.Sprintf("%s-%d", localMachine, n)
+	}
+	return id
 }

@@ -177,6 +177,8 @@ type Heartbeat struct {
 // Close is sent before the server ends a session on purpose.
 type Close struct {
 	Reason string `json:"reason"`
+	// Deregistered means that this identity will not be let in again: the machine needs a new certificate.
+	Deregistered bool `json:"deregistered,omitzero"`
 }
 
 // JoinRequest is POSTed to PathJoin without a client certificate. The agent checks the server's certificate
