@@ -3,6 +3,7 @@ package ecs
 import (
 	"context"
 	"slices"
+	"strconv"
 	"strings"
 
 	api "berth/api/ecs"
@@ -225,15 +226,13 @@ func (s *Service) ListAccountSettings(ctx context.Context, in *api.ListAccountSe
 	if err != nil {
 		return nil, err
 	}
-	scope := strings.Join([]string{"ecs/ListAccountSettings", c.Account, c.Region, principal, string(in.Name), value(in.Value)}, "/")
+	scope := strings.Join([]string{"ecs/ListAccountSettings", c.Account, c.Region, principal, string(in.Name), value(in.Value),
+		strconv.FormatBool(value(in.EffectiveSettings))}, "/")
 	after, err := s.openPage(scope, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
-	all := listSettings(s.store.Read(), c, principal, in)
-	if i := slices.IndexFunc(all, func(a api.Setting) bool { return string(a.Name) == after }); i >= 0 {
-		all = all[i+1:]
-	}
+	all := listSettings(s.store.Read(), c, principal, after, in)
 	out := &api.ListAccountSettingsResponse{Settings: all}
 	if len(all) > size {
 		out.Settings = all[:size]
@@ -242,9 +241,12 @@ func (s *Service) ListAccountSettings(ctx context.Context, in *api.ListAccountSe
 	return out, nil
 }
 
-func listSettings(r store.Reader, c aws.Caller, principal string, in *api.ListAccountSettingsRequest) []api.Setting {
+// listSettings has the settings that come after the one named after; "" means all.
+func listSettings(r store.Reader, c aws.Caller, principal, after string, in *api.ListAccountSettingsRequest) []api.Setting {
 	out := []api.Setting{}
-	for _, rule := range settingRules() {
+	rules := settingRules()
+	first := slices.IndexFunc(rules, func(r settingRule) bool { return string(r.name) == after }) + 1
+	for _, rule := range rules[first:] {
 		if in.Name != "" && in.Name != rule.name {
 			continue
 		}

@@ -3,7 +3,8 @@
 //
 // By default the tests run a control plane of their own, without an agent and without root. With BERTH_ENDPOINT they
 // ask that one, with AWS_ACCESS_KEY_ID, AWS_SECRET_ACCESS_KEY and AWS_REGION; tests that need an account of their own
-// are skipped there unless it takes development credentials (BERTH_DEV_CREDENTIALS=1).
+// are skipped there unless it takes development credentials (BERTH_DEV_CREDENTIALS=1). What they made stays there, under
+// names with a random end.
 //
 //	world_test.go                  the endpoint, the clients, requests as they are
 //	ecs_cluster_test.go            clusters
@@ -12,5 +13,6 @@
 //	ecs_containerinstance_test.go  container instances, attributes
 //	ecs_account_test.go            tags, account settings, what is not built
 //	ecs_badinput_test.go           bad input to ECS
+//	pages_test.go                  page tokens
 //	logs_test.go, ecr_test.go, sts_test.go   the other services
 package conformance

@@ -10,7 +10,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 )
 
-// cluster makes a cluster that is removed after the test.
+// cluster makes a cluster with a name of its own.
 func (w *world) cluster(stem string) string {
 	w.t.Helper()
 	c := name(stem)
