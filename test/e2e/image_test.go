@@ -1,10 +1,13 @@
 package e2e
 
 import (
+	"flag"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"runtime"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -30,7 +33,14 @@ var probeRoot = sync.OnceValues(func() (string, error) {
 	return dir, nil
 })
 
+// sideBySide is how many tests run at once: they wait more than they work.
+const sideBySide = 4
+
 func TestMain(m *testing.M) {
+	flag.Parse()
+	if runtime.NumCPU() < sideBySide {
+		_ = flag.Set("test.parallel", strconv.Itoa(sideBySide))
+	}
 	code := m.Run()
 	if common.Berth != nil {
 		if err := common.remove(); err != nil {

@@ -19,6 +19,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	"github.com/google/nftables"
 
 	"berth/test/netlab"
 )
@@ -201,6 +202,7 @@ func TestThreeMachines(t *testing.T) {
 	}
 
 	t.Run("a machine that goes silent comes back with its tasks", func(t *testing.T) { silentMachine(t, c) })
+	t.Run("a machine that hears and cannot answer is silent", func(t *testing.T) { mutedMachine(t, c) })
 	t.Run("what happened in the silence is told and done afterwards", func(t *testing.T) { silence(t, c) })
 	t.Run("killed servers and agents come back without a token", func(t *testing.T) { killedParts(t, c) })
 }
@@ -223,6 +225,42 @@ func (c *cluster) connected(t *testing.T) {
 		m := c.machines()
 		return len(m) == 3, dump(m)
 	})
+}
+
+// mutedMachine cuts one direction: the machine still hears the server.
+func mutedMachine(t *testing.T, c *cluster) {
+	mark := "muted-" + filepath.Base(c.Dir)
+	task := c.in(t, "c", c.define("muted", `"serve",":8080","`+mark+`"`, ""), 1)[0]
+	before, machine := waitProbes(t, mark, 1), c.agents[2].machine
+	drop := nftables.ChainPolicyDrop
+	table := &nftables.Table{Family: nftables.TableFamilyINet, Name: "muted"}
+	mute := func(change func(*nftables.Conn)) {
+		err := machine.Run(func() error {
+			rules, err := nftables.New()
+			if err != nil {
+				return err
+			}
+			change(rules)
+			return rules.Flush()
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	mute(func(rules *nftables.Conn) {
+		rules.AddTable(table)
+		rules.AddChain(&nftables.Chain{Name: "out", Table: table, Type: nftables.ChainTypeFilter, Hooknum: nftables.ChainHookOutput,
+			Priority: nftables.ChainPriorityFilter, Policy: &drop})
+	})
+	eventually(t, "the machine is shown disconnected", func() (bool, string) { return len(c.machines()) == 2, dump(c.machines()) })
+	if got := c.task(*task.TaskArn); aws.ToString(got.LastStatus) != "RUNNING" || got.Connectivity != "DISCONNECTED" {
+		t.Errorf("its task: %s", dump(got))
+	}
+	mute(func(rules *nftables.Conn) { rules.DelTable(table) })
+	c.connected(t)
+	if got := c.task(*task.TaskArn); aws.ToString(got.LastStatus) != "RUNNING" || dump(probePIDs(mark)) != dump(before) {
+		t.Errorf("its task afterwards: %s, processes %v, were %v", dump(got), probePIDs(mark), before)
+	}
 }
 
 func silence(t *testing.T, c *cluster) {
