@@ -68,12 +68,19 @@ func (c *Client) FindTasks(ctx context.Context, cluster, subject string) ([]api.
 }
 
 func isSubject(t api.Task, subject string) bool {
-	arn, group := aws.Value(t.TaskArn), aws.Value(t.Group)
-	return arn == subject ||
-		strings.HasPrefix(TaskID(arn), strings.TrimPrefix(subject, "task/")) ||
-		group == "service:"+strings.TrimPrefix(subject, "service/") ||
-		strings.HasSuffix(subject, ":service/"+strings.TrimPrefix(group, "service:")) && strings.HasPrefix(group, "service:") ||
-		Family(aws.Value(t.TaskDefinitionArn)) == subject
+	id := strings.TrimPrefix(subject, "task/")
+	if id == "" {
+		return false
+	}
+	arn := aws.Value(t.TaskArn)
+	if arn == subject || strings.HasPrefix(TaskID(arn), id) || Family(aws.Value(t.TaskDefinitionArn)) == subject {
+		return true
+	}
+	service, ok := strings.CutPrefix(aws.Value(t.Group), "service:")
+	if strings.HasPrefix(subject, "arn:") {
+		return ok && strings.Contains(subject, ":service/") && TaskID(subject) == service
+	}
+	return ok && service == strings.TrimPrefix(subject, "service/")
 }
 
 // TaskID is the last part of a task's ARN.

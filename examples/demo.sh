@@ -5,9 +5,20 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:-/var/lib/berth}
 berth=${BERTH_BINARY:-bin/berth}
+export AWS_PAGER=
 
-say() { printf '\n\033[1m%s\033[0m\n' "$*"; }
-run() { printf '  $ %s\n' "$*"; "$@"; }
+bold='' plain=''
+if [[ -t 1 && -z ${NO_COLOR:-} ]]; then bold=$'\033[1m' plain=$'\033[0m'; fi
+say() { printf '\n%s%s%s\n' "$bold" "$*" "$plain"; }
+show() { # a command, so that it can be typed as it is shown
+  local word line='  $'
+  for word in "$@"; do
+    [[ $word =~ ^[A-Za-z0-9_./:=,@%+-]+$ ]] || word="'$word'"
+    line+=" $word"
+  done
+  echo "$line"
+}
+run() { show "$@"; "$@"; }
 wait_for() { # seconds, what, command...
   local left=$1 what=$2; shift 2
   until "$@"; do
@@ -49,11 +60,14 @@ say "Its answer over HTTP"
 run curl -fsS "$url"
 
 say "Its log lines, read back through aws logs"
-in_logs() { aws logs filter-log-events --log-group-name /examples/hello --filter-pattern '"visitor"' \
-  --query 'events[-1].message' --output text 2>/dev/null | grep -q visitor; }
+stream=demo/web/${task##*/}
+in_logs() { aws logs get-log-events --log-group-name /examples/hello --log-stream-name "$stream" \
+  --query 'events[].message' --output text 2>/dev/null | grep -q visitor; }
 wait_for 20 "the log line" in_logs
-run aws logs filter-log-events --log-group-name /examples/hello --limit 20 --query 'events[].[logStreamName,message]' --output text
+run aws logs get-log-events --log-group-name /examples/hello --log-stream-name "$stream" --start-from-head --query 'events[].message'
 
+down="make down"
+[[ $data == /var/lib/berth ]] || down+=" DATA_DIR=$data"
 say "Berth is running. Look around:"
 cat <<EOT
   page         $url
@@ -62,5 +76,5 @@ cat <<EOT
   tasks        $berth ps --data-dir $data
   logs         $berth logs -f ${task##*/} --data-dir $data
   health       $berth status --data-dir $data
-  end it       make down
+  end it       $down
 EOT

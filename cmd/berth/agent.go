@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"syscall"
 
 	"github.com/spf13/cobra"
 
@@ -111,6 +112,10 @@ func agentCommand(o *options) *cobra.Command {
 
 // validate refuses flags with which no agent could start, and returns the attributes.
 func (f *agentFlags) validate() (map[string]string, error) {
+	attributes, err := parseAttributes(f.attributes)
+	if err != nil {
+		return nil, err
+	}
 	if f.ociRuntime != "runc" && f.ociRuntime != "crun" {
 		return nil, &cli.Failure{What: "unknown OCI runtime " + f.ociRuntime, Fix: "--oci-runtime runc", Exit: cli.ExitUsage}
 	}
@@ -118,9 +123,9 @@ func (f *agentFlags) validate() (map[string]string, error) {
 		return nil, &cli.Failure{What: f.ociRuntime + " is not there", Cause: "it is neither beside the berth binary nor on the PATH", Fix: "berth doctor"}
 	}
 	if f.cpu < 0 || f.memory < 0 {
-		return nil, &cli.Failure{What: "--cpu and --memory cannot be negative", Exit: cli.ExitUsage}
+		return nil, &cli.Failure{What: "--cpu and --memory cannot be negative", Fix: "leave them out to offer all", Exit: cli.ExitUsage}
 	}
-	return parseAttributes(f.attributes)
+	return attributes, nil
 }
 
 func parseAttributes(list []string) (map[string]string, error) {
@@ -251,14 +256,18 @@ func runAgent(ctx context.Context, config agent.Config, f *agentFlags, dataDir s
 // namespaces, rules, helper processes.
 func cleanUp(ctx context.Context, dataDir string) error {
 	log := slog.New(slog.DiscardHandler)
-	errs := []error{agent.CleanUp(filepath.Join(dataDir, "agent"))}
+	var errs []error
 	if _, err := os.Stat(filepath.Join(dataDir, "agent", "oci")); err == nil {
 		runtime, err := oci.Open(ociConfig(dataDir, "", log))
+		if errors.Is(err, syscall.EWOULDBLOCK) {
+			return &cli.Failure{What: "an agent still runs here", Cause: err.Error(), Fix: "end it, with Ctrl-C or systemctl stop, then: berth down --data-dir " + dataDir}
+		}
 		if err == nil {
 			err = errors.Join(runtime.Cleanup(ctx), runtime.Close())
 		}
 		errs = append(errs, err)
 	}
+	errs = append(errs, agent.CleanUp(filepath.Join(dataDir, "agent")))
 	if _, err := os.Stat(filepath.Join(dataDir, "agent", "vpc")); err == nil {
 		errs = append(errs, vpc.Cleanup(ctx, vpcConfig(dataDir, false, log)))
 	}

@@ -75,6 +75,9 @@ func down(ctx context.Context, o *options, wait time.Duration, w io.Writer) erro
 		}
 	}
 	if err := cli.Progress(ctx, w, "cleaning up", func(ctx context.Context) error { return cleanUp(ctx, o.dataDir) }); err != nil {
+		if f, ok := errors.AsType[*cli.Failure](err); ok {
+			return f
+		}
 		return &cli.Failure{What: "something was left behind", Cause: err.Error(), Fix: "berth down --data-dir " + o.dataDir}
 	}
 	fmt.Fprintln(w, "Berth has ended. The data is kept in", o.dataDir+".")

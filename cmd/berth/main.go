@@ -32,13 +32,19 @@ func main() {
 	if err == nil {
 		return
 	}
-	if _, told := errors.AsType[*cli.Failure](err); !told && !o.begun {
-		err = &cli.Failure{What: err.Error(), Fix: cmd.CommandPath() + " --help", Exit: cli.ExitUsage}
-	}
+	err = usage(cmd, err, o.begun)
 	if code, ok := errors.AsType[exitCode](err); ok {
 		os.Exit(int(code))
 	}
 	os.Exit(cli.Report(os.Stderr, err))
+}
+
+// usage makes of what cobra says about a command line an error with a fix. begun tells that a command ran.
+func usage(cmd *cobra.Command, err error, begun bool) error {
+	if _, told := errors.AsType[*cli.Failure](err); told || begun {
+		return err
+	}
+	return &cli.Failure{What: err.Error(), Fix: cmd.CommandPath() + " --help", Exit: cli.ExitUsage}
 }
 
 // exitCode ends the program with that code and no further word.

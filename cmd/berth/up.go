@@ -221,9 +221,10 @@ func detach(ctx context.Context, o *options, w io.Writer) error {
 	if err := cmd.Start(); err != nil {
 		return err
 	}
+	began := time.Now()
 	ended := make(chan error, 1)
 	go func() { ended <- cmd.Wait() }()
-	err = cli.Progress(ctx, w, "starting Berth", func(ctx context.Context) error { return waitUp(ctx, o, ended) })
+	err = cli.Progress(ctx, w, "starting Berth", func(ctx context.Context) error { return waitUp(ctx, o, began, ended) })
 	if err != nil {
 		return &cli.Failure{What: "Berth did not start", Cause: err.Error() + "\n" + lastLines(upLogPath(o.dataDir), 5), Fix: "berth doctor; less " + upLogPath(o.dataDir)}
 	}
@@ -246,8 +247,8 @@ func withoutDetach(args []string) []string {
 	return kept
 }
 
-// waitUp waits until the API answers and a machine is connected.
-func waitUp(ctx context.Context, o *options, ended <-chan error) error {
+// waitUp waits until the API answers and a machine has connected since it began; older connections are of the last time.
+func waitUp(ctx context.Context, o *options, began time.Time, ended <-chan error) error {
 	ctx, cancel := context.WithTimeout(ctx, readyWait)
 	defer cancel()
 	tick := time.NewTicker(50 * time.Millisecond)
@@ -255,7 +256,7 @@ func waitUp(ctx context.Context, o *options, ended <-chan error) error {
 	for {
 		if c, err := cli.Local(o.dataDir); err == nil {
 			s, err := cli.Call[own.GetStatusResponse](ctx, cli.NewClient(c), cli.Own, "GetStatus", own.GetStatusRequest{})
-			if err == nil && slices.ContainsFunc(s.Machines, func(m own.Machine) bool { return m.Connected }) {
+			if err == nil && slices.ContainsFunc(s.Machines, func(m own.Machine) bool { return m.Connected && !m.LastSeen.Before(began.Truncate(time.Millisecond)) }) {
 				return nil
 			}
 		}
