@@ -21,7 +21,7 @@ func newCgroupV2(root string) (*cgroupV2, error) {
 	if err != nil {
 		return nil, fmt.Errorf("cgroups: %w", err)
 	}
-	for _, c := range []string{"cpu", "memory", "pids"} {
+	for _, c := range neededControllers() {
 		if !slices.Contains(strings.Fields(string(have)), c) {
 			return nil, fmt.Errorf("cgroups: %s has no controller %s, only: %s", root, c, strings.TrimSpace(string(have)))
 		}
@@ -94,7 +94,8 @@ func (g *cgroupV2) vacate() error {
 	return err
 }
 
-// delegate lets the groups below dir use its controllers.
+// delegate lets the groups below dir use its controllers. Those that tasks need are asked for at once: a group with
+// processes would give cpu alone, and with that become one whose groups can never limit memory.
 func (g *cgroupV2) delegate(dir string) error {
 	have, err := os.ReadFile(filepath.Join(dir, "cgroup.controllers"))
 	if err != nil {
@@ -105,23 +106,28 @@ func (g *cgroupV2) delegate(dir string) error {
 		return err
 	}
 	enabled := strings.Fields(string(on))
-	var missing []string
+	var needed, others []string
 	for _, c := range strings.Fields(string(have)) {
-		switch c {
-		case "cpu", "cpuset", "memory", "pids", "io", "hugetlb":
-			if !slices.Contains(enabled, c) {
-				missing = append(missing, c)
-			}
+		switch {
+		case slices.Contains(enabled, c):
+		case slices.Contains(neededControllers(), c):
+			needed = append(needed, "+"+c)
+		case c == "cpuset" || c == "io" || c == "hugetlb":
+			others = append(others, "+"+c)
 		}
 	}
-	for _, c := range missing {
-		err := writeValue(dir, "cgroup.subtree_control", "+"+c)
-		if err != nil && (c == "cpu" || c == "memory" || c == "pids") {
-			return fmt.Errorf("enable controller %s: %w", c, err)
+	if len(needed) > 0 {
+		if err := writeValue(dir, "cgroup.subtree_control", strings.Join(needed, " ")); err != nil {
+			return fmt.Errorf("enable controllers %s: %w", strings.Join(needed, " "), err)
 		}
+	}
+	for _, c := range others {
+		_ = writeValue(dir, "cgroup.subtree_control", c) // no task depends on it
 	}
 	return nil
 }
+
+func neededControllers() []string { return []string{"cpu", "memory", "pids"} }
 
 // kill uses cgroup.kill (Linux 5.14), or freezes and signals.
 func (g *cgroupV2) kill(path string, pids func() []int) error {
