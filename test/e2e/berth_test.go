@@ -13,6 +13,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -108,7 +109,7 @@ func shared(t *testing.T) *Berth {
 		b.up("--heartbeat", "1s")
 		common.Berth = b
 	}
-	return common.Berth.in(t)
+	return common.in(t)
 }
 
 // in is the same Berth for another test, whose tasks end with it.
@@ -272,7 +273,7 @@ func (b *Berth) berth(args ...string) string {
 func (b *Berth) aws(args ...string) string {
 	b.t.Helper()
 	cmd := exec.Command("aws", append(args, "--endpoint-url", b.conn["AWS_ENDPOINT_URL"])...)
-	cmd.Env = append(b.Env, "AWS_PAGER=", "AWS_MAX_ATTEMPTS=1")
+	cmd.Env = append(slices.Clone(b.Env), "AWS_PAGER=", "AWS_MAX_ATTEMPTS=1")
 	var stderr bytes.Buffer
 	cmd.Stderr = &stderr
 	out, err := cmd.Output()

@@ -73,21 +73,23 @@ func TestPublishedPortsAnswer(t *testing.T) {
 // published lists the host's ports of a task's one container.
 func published(t *testing.T, task types.Task) []int {
 	t.Helper()
-	for _, b := range task.Containers[0].NetworkBindings {
-		if b.HostPortRange == nil {
-			return []int{int(aws.ToInt32(b.HostPort))}
-		}
-		var first, last int
-		if _, err := fmt.Sscanf(*b.HostPortRange, "%d-%d", &first, &last); err != nil {
-			t.Fatal(err)
-		}
-		var all []int
-		for p := first; p <= last; p++ {
-			all = append(all, p)
-		}
-		return all
+	bindings := task.Containers[0].NetworkBindings
+	if len(bindings) == 0 {
+		return nil
 	}
-	return nil
+	b := bindings[0] // the others are the same ports on other addresses
+	if b.HostPortRange == nil {
+		return []int{int(aws.ToInt32(b.HostPort))}
+	}
+	var first, last int
+	if _, err := fmt.Sscanf(*b.HostPortRange, "%d-%d", &first, &last); err != nil {
+		t.Fatal(err)
+	}
+	var all []int
+	for p := first; p <= last; p++ {
+		all = append(all, p)
+	}
+	return all
 }
 
 func echoes(address string) (bool, string) {

@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/exec"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -20,7 +21,7 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	args := append(os.Args[1:], "", "")
+	args := append(slices.Clone(os.Args[1:]), "", "")
 	switch args[0] {
 	case "serve":
 		serve(os.Args[2:]...)
@@ -181,8 +182,8 @@ func get(url string) {
 	if err != nil {
 		log.Fatal(err)
 	}
-	defer resp.Body.Close()
 	_, _ = io.Copy(os.Stdout, resp.Body)
+	_ = resp.Body.Close()
 	if resp.StatusCode != http.StatusOK {
 		log.Fatal(resp.Status)
 	}
