@@ -119,7 +119,7 @@ func (c *Client) unreachable(err error) error {
 	if errors.Is(err, context.Canceled) {
 		return context.Canceled
 	}
-	f := &Failure{What: "Berth does not answer at " + c.Endpoint, Cause: err.Error(), Fix: "berth doctor"}
+	f := &Failure{What: "Berth does not answer at " + c.Endpoint, Cause: err.Error(), Fix: "berth doctor", Exit: ExitCode(err)}
 	switch {
 	case c.DataDir == "":
 		f.Cause += "; the address is from AWS_ENDPOINT_URL"

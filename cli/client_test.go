@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"strings"
@@ -72,6 +73,7 @@ func TestReportHasFourPartsAndTheExitCode(t *testing.T) {
 		{"all parts", &Failure{What: "w", Cause: "one\ntwo", Fix: "f", Code: "C", Exit: ExitNotFound}, "error: w\ncause: one\n       two\nfix:   f\ncode:  C\n", ExitNotFound},
 		{"one part", &Failure{What: "w"}, "error: w\n", ExitFailed},
 		{"any other error", io.EOF, "error: EOF\n", ExitFailed},
+		{"a wait that ended", fmt.Errorf("wait: %w", context.DeadlineExceeded), "error: wait: context deadline exceeded\n", ExitTimedOut},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			var out bytes.Buffer

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -31,12 +32,20 @@ func (f *Failure) Error() string {
 	return f.What + ": " + f.Cause
 }
 
+// ExitCode is the code of an error that names none itself.
+func ExitCode(err error) int {
+	if errors.Is(err, context.DeadlineExceeded) {
+		return ExitTimedOut
+	}
+	return ExitFailed
+}
+
 // Report writes err in Berth's form to w and returns the exit code.
 func Report(w io.Writer, err error) int {
 	f, ok := errors.AsType[*Failure](err)
 	if !ok {
 		fmt.Fprintf(w, "error: %v\n", err)
-		return ExitFailed
+		return ExitCode(err)
 	}
 	for _, part := range []struct{ name, text string }{
 		{"error", f.What}, {"cause", f.Cause}, {"fix", f.Fix}, {"code", f.Code},

@@ -160,7 +160,7 @@ func endUp(ctx context.Context, dataDir string) error {
 	for isUp(dataDir) {
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("process %d did not end within %s", pid, processWait)
+			return fmt.Errorf("process %d did not end within %s: %w", pid, processWait, ctx.Err())
 		case <-tick.C:
 		}
 	}

@@ -226,7 +226,7 @@ func detach(ctx context.Context, o *options, w io.Writer) error {
 	go func() { ended <- cmd.Wait() }()
 	err = cli.Progress(ctx, w, "starting Berth", func(ctx context.Context) error { return waitUp(ctx, o, began, ended) })
 	if err != nil {
-		return &cli.Failure{What: "Berth did not start", Cause: err.Error() + "\n" + lastLines(upLogPath(o.dataDir), 5), Fix: "berth doctor; less " + upLogPath(o.dataDir)}
+		return &cli.Failure{What: "Berth did not start", Cause: err.Error() + "\n" + lastLines(upLogPath(o.dataDir), 5), Fix: "berth doctor; less " + upLogPath(o.dataDir), Exit: cli.ExitCode(err)}
 	}
 	fmt.Fprintf(w, "Berth is running (process %d).\n", cmd.Process.Pid)
 	return printWhere(o, w)
@@ -262,7 +262,7 @@ func waitUp(ctx context.Context, o *options, began time.Time, ended <-chan error
 		}
 		select {
 		case <-ctx.Done():
-			return fmt.Errorf("not ready after %s", readyWait)
+			return fmt.Errorf("not ready after %s: %w", readyWait, ctx.Err())
 		case err := <-ended:
 			return errors.Join(errors.New("it ended"), err)
 		case <-tick.C:
