@@ -99,7 +99,11 @@ func agentCommand(o *options) *cobra.Command {
 				Cluster: o.cluster, Region: o.region, Zone: f.zone, Attributes: attributes, CPU: f.cpu, Memory: f.memory,
 				CgroupRoot: cgroupRoot(dataDir), BerthVersion: version, Log: log,
 			}
-			return runAgent(cmd.Context(), config, f, dataDir, log)
+			err = runAgent(cmd.Context(), config, f, dataDir, log)
+			if !joined(dataDir) {
+				return leave(cmd.Context(), dataDir, serverURL, err)
+			}
+			return err
 		},
 	}
 	f.register(cmd)
@@ -250,6 +254,27 @@ func runAgent(ctx context.Context, config agent.Config, f *agentFlags, dataDir s
 		}
 	}
 	return agent.Run(ctx, config)
+}
+
+// joined tells whether this machine ever became a container instance.
+func joined(dataDir string) bool {
+	_, err := os.Stat(filepath.Join(dataDir, "agent", "identity.json"))
+	return err == nil
+}
+
+// leave takes away the network that was made for tasks of a machine that could not join.
+func leave(ctx context.Context, dataDir, serverURL string, cause error) error {
+	ended := ctx.Err() != nil
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), processWait)
+	defer cancel()
+	left := cleanUp(ctx, dataDir)
+	if cause == nil || ended {
+		return left
+	}
+	return &cli.Failure{
+		What: "this machine did not join " + serverURL, Cause: errors.Join(cause, left).Error(),
+		Fix: "berth token create, on the machine of the control plane, prints the whole command",
+	}
 }
 
 // cleanUp removes what agents of a data directory left on the machine: containers, mounts, control groups, links,
