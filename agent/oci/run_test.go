@@ -310,9 +310,8 @@ func TestExec(t *testing.T) {
 	if d := time.Since(start); d > 5*time.Second {
 		t.Errorf("exec beyond its time took %s", d)
 	}
-	if n := len(l.processes(c)); n != 1 {
-		t.Errorf("%d processes in the container, want 1", n)
-	}
+	// A runtime that was killed while it made the process leaves one that ends by itself.
+	l.until("end of the processes that ran beyond their time", func() bool { return len(l.processes(c)) == 1 })
 }
 
 func TestCopyUp(t *testing.T) {

@@ -28,6 +28,9 @@ func createError(format string, args ...any) error {
 	return &agent.Error{Name: nameCannotCreate, Detail: clip(err.Error(), 1000), Err: err}
 }
 
+// specVersion is the oldest that has all that is used here: crun before 1.14.3 (Debian 12, Ubuntu 24.04) takes no specification of 1.1 or later.
+const specVersion = "1.0.2"
+
 // spec turns a container into an OCI specification. rootfs is the mounted root file system, from which names of
 // users and groups are resolved.
 func (r *Runtime) spec(c agent.Container, rootfs string) (*specs.Spec, error) {
@@ -36,7 +39,7 @@ func (r *Runtime) spec(c agent.Container, rootfs string) (*specs.Spec, error) {
 		return nil, err
 	}
 	s := &specs.Spec{
-		Version:     specs.Version,
+		Version:     specVersion,
 		Root:        &specs.Root{Path: "rootfs", Readonly: aws.Value(c.Definition.ReadonlyRootFilesystem)},
 		Hostname:    c.Hostname,
 		Annotations: map[string]string{},
