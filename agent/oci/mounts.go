@@ -106,7 +106,12 @@ func tmpfs(t api.Tmpfs) (specs.Mount, error) {
 	if !path.IsAbs(at) || at == "/" {
 		return specs.Mount{}, createError("invalid tmpfs path %q", aws.Value(t.ContainerPath))
 	}
-	m := specs.Mount{Destination: at, Type: "tmpfs", Source: "tmpfs", Options: []string{"noexec", "nosuid", "nodev"}}
+	m := specs.Mount{Destination: at, Type: "tmpfs", Source: "tmpfs"}
+	for _, o := range []string{"exec", "suid", "dev"} {
+		if !slices.Contains(t.MountOptions, o) { // crun does not let a later option undo an earlier one
+			m.Options = append(m.Options, "no"+o)
+		}
+	}
 	if s := aws.Value(t.Size); s > 0 {
 		m.Options = append(m.Options, fmt.Sprintf("size=%dm", s))
 	}

@@ -129,7 +129,7 @@ func TestMissingCommandSaysSo(t *testing.T) {
 	c := l.container()
 	c.Definition.EntryPoint = []string{"/no/such/program"}
 	err := l.Create(t.Context(), c)
-	if errorName(err) != "CannotStartContainerError" || !strings.Contains(err.Error(), `exec: "/no/such/program"`) {
+	if errorName(err) != "CannotStartContainerError" || !strings.Contains(err.Error(), "/no/such/program") {
 		t.Errorf("got %v", err)
 	}
 	if _, serr := os.Stat(filepath.Join(l.cfg.Dir, "containers", c.ID)); serr == nil {
