@@ -21,7 +21,7 @@ import (
 
 func main() {
 	log.SetFlags(0)
-	args := append(slices.Clone(os.Args[1:]), "", "")
+	args := append(slices.Clone(os.Args[1:]), "", "", "")
 	switch args[0] {
 	case "serve":
 		serve(os.Args[2:]...)
@@ -29,7 +29,7 @@ func main() {
 		tell(args[1], args[2])
 	case "stubborn":
 		signal.Ignore(syscall.SIGTERM)
-		log.Print("stays")
+		announce(args[1])
 		for {
 			time.Sleep(time.Hour)
 		}
@@ -38,6 +38,7 @@ func main() {
 	case "sleep":
 		wait(args[1])
 	case "exit":
+		announce(args[3])
 		exit(args[1], args[2])
 	case "oom":
 		eat()
@@ -101,15 +102,21 @@ func echo(listen string) {
 	}
 }
 
+// announce makes a file that says that signals are treated as they should be from now on.
+func announce(file string) {
+	if file == "" {
+		return
+	}
+	if err := os.WriteFile(file, nil, 0o644); err != nil {
+		log.Fatal(err)
+	}
+}
+
 // wait does nothing until SIGTERM, and then ends with 0. A file says that it is ready for that.
 func wait(ready string) {
 	term := make(chan os.Signal, 1)
 	signal.Notify(term, syscall.SIGTERM)
-	if ready != "" {
-		if err := os.WriteFile(ready, nil, 0o644); err != nil {
-			log.Fatal(err)
-		}
-	}
+	announce(ready)
 	log.Print("waiting")
 	<-term
 	log.Print("asked to stop")
