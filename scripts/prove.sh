@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Longer proof than `make test`: every fuzz target for a while, the property tests with many more cases, the end-to-end
-# tests several times. PROVE_FUZZ is the time for each fuzz target, PROVE_CHECKS the cases of each property, PROVE_ROUNDS
-# how often the end-to-end tests run.
+# tests several times, and container tests on cgroup v2 in a virtual machine. PROVE_FUZZ is the time for
+# each fuzz target, PROVE_CHECKS the cases of each property, PROVE_ROUNDS how often the end-to-end tests run.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 fuzz=${PROVE_FUZZ:-60s} checks=${PROVE_CHECKS:-5000} rounds=${PROVE_ROUNDS:-5}
@@ -21,3 +21,6 @@ done
 
 echo "== end to end, $rounds rounds"
 go test -timeout 120m -count "$rounds" ./test/e2e
+
+echo "== cgroup v2, in a virtual machine"
+test/vm/run.sh
