@@ -29,6 +29,12 @@ func TestThreeMachines(t *testing.T) {
 		if exit, ok := errors.AsType[*exec.ExitError](err); !ok || exit.ExitCode() != 1 || !strings.Contains(out, "403") {
 			t.Errorf("a used token: %v %s", err, out)
 		}
+		if !strings.Contains(out, "berth token create") {
+			t.Errorf("a used token: no word about a new one in %s", out)
+		}
+		if left := leftovers(other.Dir); len(left) > 0 {
+			t.Errorf("a used token left behind %v", left)
+		}
 	})
 
 	spread := []types.PlacementStrategy{{Type: types.PlacementStrategyTypeSpread, Field: new("attribute:ecs.availability-zone")}}
