@@ -26,6 +26,9 @@ func code(err error) int {
 	return 0
 }
 
+// revision is family:N of a definition.
+func revision(arn string) string { return arn[strings.LastIndexByte(arn, '/')+1:] }
+
 const toAwslogs = `"logConfiguration":{"logDriver":"awslogs","options":{"awslogs-group":"GROUP","awslogs-region":"us-east-1",
 	"awslogs-create-group":"true","awslogs-stream-prefix":"x"}}`
 
@@ -33,14 +36,15 @@ func TestCommandsShowWhatRuns(t *testing.T) {
 	b := shared(t)
 	talk := b.define("talk", `"lines","3"`, strings.ReplaceAll(toAwslogs, "GROUP", "talk"))
 	first, second := b.run(talk), b.run(talk)
-	failed := b.run(b.define("fails", `"exit","23"`, ""))
+	fails := b.define("fails", `"exit","23"`, "")
+	failed := b.run(fails)
 	b.until(first, "RUNNING")
 	b.until(second, "RUNNING")
 	b.until(failed, "STOPPED")
 	id := first[strings.LastIndexByte(first, '/')+1:]
 	eventually(t, "the lines are stored", func() (bool, string) {
 		out := b.berth("logs", "talk")
-		return strings.Count(out, "line 2") == 2, out
+		return strings.Contains(out, id[:18]+"/main  line 2") && strings.Contains(out, revision(second)[:18]+"/main  line 2"), out
 	})
 
 	for _, row := range []struct {
@@ -49,14 +53,14 @@ func TestCommandsShowWhatRuns(t *testing.T) {
 		want []string
 	}{
 		{[]string{"status"}, 0, []string{"store", "registry", "connected", "running"}},
-		{[]string{"ps"}, 0, []string{id[:18], "talk:1", "RUNNING"}},
-		{[]string{"ps", "-a"}, 0, []string{"fails:1", "STOPPED", "exit code 23"}},
+		{[]string{"ps"}, 0, []string{id[:18], revision(talk), "RUNNING"}},
+		{[]string{"ps", "-a"}, 0, []string{revision(fails), "STOPPED", "exit code 23"}},
 		{[]string{"ps", "-o", "json"}, 0, []string{`"taskArn": "` + first + `"`}},
 		{[]string{"logs", id[:18]}, 0, []string{id[:18] + "/main", "line 0", "line 2"}},
 		{[]string{"logs", second}, 0, []string{"line 0"}},
 		{[]string{"logs", "none"}, 6, []string{"error:"}},
 		{[]string{"why", id[:18]}, 0, []string{"yes", "pull main", "start main"}},
-		{[]string{"why", "talk:1"}, 0, []string{"yes"}},
+		{[]string{"why", revision(talk)}, 0, []string{"yes"}},
 		{[]string{"why", "default"}, 0, []string{"yes", "CPU units"}},
 		{[]string{"why", "none"}, 6, []string{"error:"}},
 		{[]string{"version"}, 0, nil},

@@ -54,6 +54,14 @@ func (b *Berth) kill9(kinds ...string) {
 	for _, pid := range pids {
 		_ = syscall.Kill(pid, syscall.SIGKILL)
 	}
+	eventually(b.t, "the killed processes are dead", func() (bool, string) {
+		for _, pid := range pids {
+			if line, err := os.ReadFile(fmt.Sprintf("/proc/%d/cmdline", pid)); err == nil && len(line) > 0 {
+				return false, string(line)
+			}
+		}
+		return true, ""
+	})
 }
 
 // hostPIDs finds the processes of a task on the machine by the probe's command line and start time.
