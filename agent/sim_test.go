@@ -3,7 +3,6 @@ package agent
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -211,6 +210,3 @@ func (s *sim) end() string {
 }
 
 func (s *sim) actions() string { return strings.Join(s.trace, ", ") }
-
-// index is the position of an action in the trace, or -1.
-func (s *sim) index(action string) int { return slices.Index(s.trace, action) }

@@ -142,13 +142,39 @@ func failureOf(resp *http.Response) error {
 		return &Failure{What: "the call failed", Cause: fmt.Sprintf("HTTP %d: %s", resp.StatusCode, strings.TrimSpace(string(data)))}
 	}
 	code := e.Type[strings.LastIndexByte(e.Type, '#')+1:]
-	f := &Failure{What: firstOf(e.Message, e.Upper, code), Code: code}
+	f := &Failure{What: firstOf(e.Message, e.Upper, code), Code: code, Cause: refusal(resp), Fix: fixOf(code)}
 	switch {
 	case strings.Contains(code, "NotFound"):
 		f.Exit = ExitNotFound
-	case strings.Contains(code, "AccessDenied"), strings.Contains(code, "Signature"), strings.Contains(code, "UnrecognizedClient"):
+	case isDenied(code):
 		f.Exit = ExitDenied
-		f.Fix = `eval "$(berth env)"`
 	}
 	return f
+}
+
+// refusal says which operation was refused, and where.
+func refusal(resp *http.Response) string {
+	target := resp.Request.Header.Get("X-Amz-Target")
+	return fmt.Sprintf("%s at %s answered HTTP %d", target[strings.LastIndexByte(target, '.')+1:], resp.Request.URL.Host, resp.StatusCode)
+}
+
+func isDenied(code string) bool {
+	return strings.Contains(code, "AccessDenied") || strings.Contains(code, "Signature") || strings.Contains(code, "UnrecognizedClient")
+}
+
+// fixOf is a command that shows what there is, or mends what is wrong.
+func fixOf(code string) string {
+	switch {
+	case isDenied(code):
+		return `eval "$(berth env)"`
+	case code == "ClusterNotFoundException":
+		return "aws ecs list-clusters"
+	case strings.HasPrefix(code, "Repository"):
+		return "aws ecr describe-repositories"
+	case code == "ResourceNotFoundException":
+		return "berth ps --all"
+	case strings.Contains(code, "Parameter"), code == "ClientException", strings.HasSuffix(code, "ValidationException"):
+		return "berth help"
+	}
+	return "berth status"
 }

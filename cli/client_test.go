@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"strings"
 	"syscall"
 	"testing"
@@ -15,24 +16,27 @@ import (
 )
 
 func TestFailureOfReadsWhatAServiceAnswers(t *testing.T) {
+	const refused = "RunTask at 127.0.0.1:4566 answered HTTP 502"
+	req := httptest.NewRequest(http.MethodPost, "http://127.0.0.1:4566/", nil)
+	req.Header.Set("X-Amz-Target", "AmazonEC2ContainerServiceV20141113.RunTask")
 	for _, c := range []struct {
 		name, body string
 		want       Failure
 	}{
-		{"a code and a message", `{"__type":"InvalidParameterException","message":"no"}`, Failure{What: "no", Code: "InvalidParameterException"}},
-		{"a code with a name space", `{"__type":"com.amazonaws.ecs#ClientException","Message":"bad"}`, Failure{What: "bad", Code: "ClientException"}},
-		{"a code alone", `{"__type":"ServerException"}`, Failure{What: "ServerException", Code: "ServerException"}},
-		{"no such thing", `{"__type":"ClusterNotFoundException","message":"none"}`, Failure{What: "none", Code: "ClusterNotFoundException", Exit: ExitNotFound}},
+		{"a code and a message", `{"__type":"InvalidParameterException","message":"no"}`, Failure{What: "no", Code: "InvalidParameterException", Cause: refused, Fix: "berth help"}},
+		{"a code with a name space", `{"__type":"com.amazonaws.ecs#ClientException","Message":"bad"}`, Failure{What: "bad", Code: "ClientException", Cause: refused, Fix: "berth help"}},
+		{"a code alone", `{"__type":"ServerException"}`, Failure{What: "ServerException", Code: "ServerException", Cause: refused, Fix: "berth status"}},
+		{"no such thing", `{"__type":"ClusterNotFoundException","message":"none"}`, Failure{What: "none", Code: "ClusterNotFoundException", Cause: refused, Fix: "aws ecs list-clusters", Exit: ExitNotFound}},
 		{"wrong credentials", `{"__type":"UnrecognizedClientException","message":"who"}`,
-			Failure{What: "who", Code: "UnrecognizedClientException", Fix: `eval "$(berth env)"`, Exit: ExitDenied}},
+			Failure{What: "who", Code: "UnrecognizedClientException", Cause: refused, Fix: `eval "$(berth env)"`, Exit: ExitDenied}},
 		{"wrong signature", `{"__type":"InvalidSignatureException","message":"sig"}`,
-			Failure{What: "sig", Code: "InvalidSignatureException", Fix: `eval "$(berth env)"`, Exit: ExitDenied}},
+			Failure{What: "sig", Code: "InvalidSignatureException", Cause: refused, Fix: `eval "$(berth env)"`, Exit: ExitDenied}},
 		{"not JSON", "<html>\n", Failure{What: "the call failed", Cause: "HTTP 502: <html>"}},
 		{"JSON of something else", `{"a":1}`, Failure{What: "the call failed", Cause: `HTTP 502: {"a":1}`}},
 		{"nothing", "", Failure{What: "the call failed", Cause: "HTTP 502: "}},
 	} {
 		t.Run(c.name, func(t *testing.T) {
-			err := failureOf(&http.Response{StatusCode: 502, Body: io.NopCloser(strings.NewReader(c.body))})
+			err := failureOf(&http.Response{StatusCode: 502, Request: req, Body: io.NopCloser(strings.NewReader(c.body))})
 			if diff := cmp.Diff(&c.want, err); diff != "" {
 				t.Error(diff)
 			}

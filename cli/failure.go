@@ -40,6 +40,21 @@ func ExitCode(err error) int {
 	return ExitFailed
 }
 
+// codeOf is AWS's name for what an exit code means, for failures that no service answered with.
+func codeOf(exit int) string {
+	switch exit {
+	case ExitUsage:
+		return "InvalidParameterException"
+	case ExitTimedOut:
+		return "RequestTimeout"
+	case ExitDenied:
+		return "AccessDeniedException"
+	case ExitNotFound:
+		return "ResourceNotFoundException"
+	}
+	return ""
+}
+
 // Report writes err in Berth's form to w and returns the exit code.
 func Report(w io.Writer, err error) int {
 	f, ok := errors.AsType[*Failure](err)
@@ -47,8 +62,12 @@ func Report(w io.Writer, err error) int {
 		fmt.Fprintf(w, "error: %v\n", err)
 		return ExitCode(err)
 	}
+	code := f.Code
+	if code == "" {
+		code = codeOf(f.Exit)
+	}
 	for _, part := range []struct{ name, text string }{
-		{"error", f.What}, {"cause", f.Cause}, {"fix", f.Fix}, {"code", f.Code},
+		{"error", f.What}, {"cause", f.Cause}, {"fix", f.Fix}, {"code", code},
 	} {
 		if part.text != "" {
 			fmt.Fprintf(w, "%-6s %s\n", part.name+":", strings.ReplaceAll(part.text, "\n", "\n       "))

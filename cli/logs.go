@@ -3,6 +3,7 @@ package cli
 import (
 	"cmp"
 	"context"
+	"errors"
 	"slices"
 	"time"
 
@@ -104,7 +105,7 @@ func (c *Client) readGroup(ctx context.Context, group string, members []LogSourc
 	var lines []LogLine
 	for {
 		page, err := Call[logsapi.FilterLogEventsResponse](ctx, c, Logs, "FilterLogEvents", in)
-		if f, ok := err.(*Failure); ok && f.Code == "ResourceNotFoundException" {
+		if f, ok := errors.AsType[*Failure](err); ok && f.Code == "ResourceNotFoundException" {
 			return lines, nil // nothing was logged yet
 		}
 		if err != nil {

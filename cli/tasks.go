@@ -35,7 +35,7 @@ func (c *Client) Tasks(ctx context.Context, cluster string, desired api.DesiredS
 		}
 		in.NextToken = page.NextToken
 	}
-	var tasks []api.Task
+	tasks := []api.Task{}
 	for batch := range slices.Chunk(arns, describeBatch) {
 		out, err := Call[api.DescribeTasksResponse](ctx, c, ECS, "DescribeTasks", api.DescribeTasksRequest{Cluster: &cluster, Tasks: batch})
 		if err != nil {

@@ -2,6 +2,7 @@ package ecs
 
 import (
 	"context"
+	"errors"
 	"slices"
 	"strconv"
 
@@ -139,7 +140,7 @@ func (s *Service) DescribeClusters(ctx context.Context, in *api.DescribeClusters
 	out := &api.DescribeClustersResponse{Clusters: []api.Cluster{}, Failures: []api.Failure{}}
 	for _, ref := range refs {
 		name, err := clusterName(caller, new(ref))
-		if e, ok := err.(*aws.Error); ok && e.Code == codeInvalidParameter {
+		if e, ok := errors.AsType[*aws.Error](err); ok && e.Code == codeInvalidParameter {
 			return nil, err
 		}
 		c, ok := Clusters.Get(r, ClusterKey(caller.Account, caller.Region, name))

@@ -32,7 +32,7 @@ func BenchmarkPage(b *testing.B) {
 			"RunTask": func() error {
 				out, err := w.RunTask(w.ctx, &api.RunTaskRequest{TaskDefinition: new("small")})
 				if err != nil || len(out.Tasks) != 1 {
-					return fmt.Errorf("%v %s", err, show(out))
+					return fmt.Errorf("%w %s", err, show(out))
 				}
 				return nil
 			},

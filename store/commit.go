@@ -226,9 +226,7 @@ func (c *core) settle(err error) {
 
 // discard throws away every state that is not durable. c.mu is held.
 func (c *core) discard(err error) {
-	for _, p := range c.queue {
-		c.flight = append(c.flight, p)
-	}
+	c.flight = append(c.flight, c.queue...)
 	c.queue = nil
 	c.settle(err)
 	c.gen++

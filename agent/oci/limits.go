@@ -87,7 +87,7 @@ func (w *watchedBody) Read(p []byte) (int, error) {
 	w.timer.Reset(w.g.limits.Inactivity)
 	n, err := w.body.Read(p)
 	w.timer.Stop()
-	if err != nil && err != io.EOF && context.Cause(w.ctx) != nil {
+	if err != nil && !errors.Is(err, io.EOF) && context.Cause(w.ctx) != nil {
 		err = context.Cause(w.ctx)
 	}
 	if w.layer && n > 0 {
@@ -108,7 +108,7 @@ func (w *watchedBody) Read(p []byte) (int, error) {
 		_ = w.scan.CloseWithError(err)
 		w.scanned.Wait()
 		w.scan = nil
-		if err == io.EOF && w.scanErr != nil {
+		if errors.Is(err, io.EOF) && w.scanErr != nil {
 			return n, w.scanErr
 		}
 	}

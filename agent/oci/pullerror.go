@@ -49,7 +49,8 @@ func registryAnswer(ref string, te *transport.Error) string {
 }
 
 func firstDiagnostic(te *transport.Error) string {
-	for _, d := range te.Errors {
+	if len(te.Errors) > 0 {
+		d := te.Errors[0]
 		s := strings.ToLower(string(d.Code))
 		if d.Message != "" {
 			s += ": " + d.Message

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"os"
 	"regexp"
@@ -112,7 +113,7 @@ func repository(ctx context.Context, c *cli.Client, name string) (uri string, er
 	if err == nil {
 		return aws.Value(made.Repository.RepositoryUri), nil
 	}
-	if f, ok := err.(*cli.Failure); !ok || f.Code != "RepositoryAlreadyExistsException" {
+	if f, ok := errors.AsType[*cli.Failure](err); !ok || f.Code != "RepositoryAlreadyExistsException" {
 		return "", err
 	}
 	in := ecrapi.DescribeRepositoriesRequest{RepositoryNames: []string{name}}

@@ -24,13 +24,17 @@ func psCommand(o *options) *cobra.Command {
 				return err
 			}
 			tasks, err := c.Tasks(cmd.Context(), o.cluster, api.DesiredStatusRunning, "", "")
-			if err == nil && all {
-				var stopped []api.Task
-				stopped, err = c.Tasks(cmd.Context(), o.cluster, api.DesiredStatusStopped, "", "")
-				tasks = append(tasks, stopped...)
-			}
 			if err != nil {
 				return err
+			}
+			stopped, err := c.Tasks(cmd.Context(), o.cluster, api.DesiredStatusStopped, "", "")
+			if err != nil {
+				return err
+			}
+			for _, t := range stopped {
+				if all || aws.Value(t.LastStatus) != "STOPPED" {
+					tasks = append(tasks, t)
+				}
 			}
 			t := cli.Table{Heading: []string{"TASK", "DEFINITION", "STATUS", "HEALTH", "AGE", "PORTS", "MACHINE", "NOTE"}}
 			for _, task := range tasks {

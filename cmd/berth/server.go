@@ -61,7 +61,7 @@ func (f *serverFlags) config(o *options) server.Config {
 
 func (f *serverFlags) validate() error {
 	if err := f.config(&options{}).Validate(); err != nil {
-		return &cli.Failure{What: err.Error(), Exit: cli.ExitUsage}
+		return &cli.Failure{What: "berth cannot start with these flags", Cause: err.Error(), Fix: "berth up --help", Exit: cli.ExitUsage}
 	}
 	return nil
 }

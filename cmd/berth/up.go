@@ -132,6 +132,9 @@ func up(ctx context.Context, o *options, f *upFlags, w io.Writer) error {
 	tokenFile := filepath.Join(o.dataDir, "run", "agent-token")
 	common := []string{"--data-dir", o.dataDir}
 	log := newLog(w)
+	if cli.IsTerminal(w) {
+		fmt.Fprintf(w, "Berth starts at http://%s. In another shell: eval \"$(berth env --data-dir %s)\". Ctrl-C ends Berth and leaves the tasks running.\n", f.server.listen, o.dataDir)
+	}
 	err = supervise.Run(ctx, log, w, []supervise.Child{
 		{
 			Name: "server", Path: self, Args: append(append([]string{"server", "--local-token-file", tokenFile}, common...), f.server.args(o)...),
@@ -141,8 +144,11 @@ func up(ctx context.Context, o *options, f *upFlags, w io.Writer) error {
 			Name: "agent", Path: self, Args: append(append([]string{"agent", "--server", "https://" + f.server.agentListen, "--token-file", tokenFile}, common...), f.agent.args(o)...),
 		},
 	})
-	log.Info("berth ended, tasks were left running", "err", err)
-	return err
+	if err != nil {
+		return err
+	}
+	log.Info("berth ended; tasks that ran are left running")
+	return nil
 }
 
 // fixPort turns port 0 into a free port, the one of the last time when it is free.

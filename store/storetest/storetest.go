@@ -187,7 +187,7 @@ var writeRules = []rule{
 	{"an error of the closure writes nothing and comes back as it is", func(w *world) {
 		boom := errors.New("boom")
 		err := w.st.Update(w.ctx, func(tx *store.Tx) error { Records.Put(tx, Record{Key: "1"}); return boom })
-		w.want(err == boom, true)
+		w.want(errors.Is(err, boom), true)
 		w.want(Records.Len(w.st.Read()), 0)
 	}},
 	{"a transaction sees its own writes in every kind of read", func(w *world) {
