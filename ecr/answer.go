@@ -15,7 +15,7 @@ import (
 // that failed are removed at once: on a full disk they would be in the way of the next attempt.
 func (s *Service) pass(w http.ResponseWriter, r *http.Request) {
 	watched := &failureWriter{ResponseWriter: w}
-	s.files.http.ServeHTTP(watched, r)
+	s.files.http().ServeHTTP(watched, r)
 	if watched.status == 0 {
 		return
 	}

@@ -203,7 +203,7 @@ func (s *Service) pushManifest(w http.ResponseWriter, r *http.Request, repo Repo
 		}
 		r.Body, r.ContentLength = io.NopCloser(bytes.NewReader(payload)), int64(len(payload))
 		answer := &buffered{header: http.Header{}}
-		s.files.http.ServeHTTP(answer, r)
+		s.files.http().ServeHTTP(answer, r)
 		if answer.status == http.StatusCreated {
 			i, err := s.recordPush(r.Context(), repo, dgst, r.Header.Get("Content-Type"), tag, payload)
 			if err != nil {

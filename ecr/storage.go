@@ -11,6 +11,7 @@ import (
 	"path"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/distribution/distribution/v3"
@@ -29,7 +30,8 @@ type files struct {
 	root   string
 	driver driver.StorageDriver
 	space  distribution.Namespace
-	http   http.Handler
+	// http makes the handlers at the first request: they hold a goroutine that never ends.
+	http func() http.Handler
 }
 
 // Paths of distribution's layout.
@@ -62,7 +64,8 @@ func openFiles(root string, key []byte) (*files, error) {
 	}
 	// Distribution logs every 404 as an error, to logrus' standard logger and nowhere else. What matters is logged in serve.go.
 	logrus.SetLevel(logrus.PanicLevel)
-	return &files{root: root, driver: d, space: space, http: handlers.NewApp(context.Background(), cfg)}, nil
+	app := sync.OnceValue(func() http.Handler { return handlers.NewApp(context.Background(), cfg) })
+	return &files{root: root, driver: d, space: space, http: app}, nil
 }
 
 func (f *files) repository(ctx context.Context, key string) (distribution.Repository, error) {

@@ -8,7 +8,7 @@ import (
 )
 
 func TestTheLocalMachineIsTheSameUntilItWasDeregistered(t *testing.T) {
-	st, err := store.Open(store.Config{Tables: tables()})
+	st, err := store.Open(store.Config{Tables: Tables()})
 	if err != nil {
 		t.Fatal(err)
 	}

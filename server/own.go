@@ -155,6 +155,9 @@ func (o *ownService) Explain(ctx context.Context, in *own.ExplainRequest) (*own.
 
 // StartBackup allows one reading of a snapshot.
 func (o *ownService) StartBackup(context.Context, *own.StartBackupRequest) (*own.StartBackupResponse, error) {
+	if o.s.etcd == nil {
+		return nil, aws.Errorf("InvalidParameterException", "This control plane keeps everything in memory; there is nothing to back up.")
+	}
 	key, now := aws.NewHexID()+aws.NewHexID(), time.Now()
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -31,6 +31,16 @@ type runFile struct {
 	AgentListen string `json:"agentListen"`
 }
 
+// Parts are what a control plane is assembled on. It owns them: Close closes them.
+type Parts struct {
+	// Store has the tables of Tables.
+	Store *store.Store
+	// Etcd is the store's log; nil if the store is in memory only, and then there are no backups.
+	Etcd *etcd.Log
+	// API is for clients, Agents for machines.
+	API, Agents net.Listener
+}
+
 // Server is a control plane that has been assembled and not yet started.
 type Server struct {
 	config Config
@@ -46,47 +56,68 @@ func Run(ctx context.Context, c Config, log *slog.Logger) error {
 	if err := c.Validate(); err != nil {
 		return fmt.Errorf("%w: %w", ErrRefused, err)
 	}
-	s := &Server{config: c, log: log}
-	err := s.open(ctx)
+	var s *Server
+	parts, err := open(ctx, c, log)
 	if err == nil {
-		log.Info("berth serves", "listen", s.api.Addr().String(), "agents", s.agents.Addr().String(), "version", c.Version)
-		err = s.serve(ctx)
+		s, err = Assemble(ctx, c, parts, log)
 	}
-	return errors.Join(err, s.close())
+	if err != nil {
+		return errors.Join(err, parts.close())
+	}
+	log.Info("berth serves", "listen", s.api.Addr().String(), "agents", s.agents.Addr().String(), "version", c.Version)
+	return errors.Join(s.Serve(ctx), s.Close())
 }
 
-func (s *Server) open(ctx context.Context) (err error) {
-	for _, dir := range []string{s.config.DataDir, filepath.Join(s.config.DataDir, "run"), s.config.path()} {
+// open listens and opens the store. What it has opened is returned with an error as well.
+func open(ctx context.Context, c Config, log *slog.Logger) (p Parts, err error) {
+	if err := makeFolders(c); err != nil {
+		return p, err
+	}
+	// Listening first makes a second server on the same ports end before it touches the store.
+	if p.API, err = listen(c.Listen); err != nil {
+		return p, err
+	}
+	if p.Agents, err = listen(c.AgentListen); err != nil {
+		return p, err
+	}
+	tls, err := c.Etcd.tls()
+	if err != nil {
+		return p, fmt.Errorf("%w: %w", ErrRefused, err)
+	}
+	etcdConfig := etcd.Config{Endpoints: c.Etcd.Endpoints, TLS: tls, Logger: log}
+	if len(etcdConfig.Endpoints) == 0 {
+		etcdConfig.Dir = c.path("etcd")
+	}
+	if p.Etcd, err = etcd.Open(ctx, etcdConfig); err != nil {
+		return p, fmt.Errorf("open the store's log: %w", err)
+	}
+	if p.Store, err = store.Open(store.Config{Tables: Tables(), Log: p.Etcd, Logger: log}); err != nil {
+		return p, fmt.Errorf("open the store: %w", err)
+	}
+	return p, nil
+}
+
+func makeFolders(c Config) error {
+	for _, dir := range []string{c.DataDir, filepath.Join(c.DataDir, "run"), c.path()} {
 		if err := os.MkdirAll(dir, 0o700); err != nil {
 			return fmt.Errorf("%w: make the data directory: %w", ErrRefused, err)
 		}
 	}
-	// Listening first makes a second server on the same ports end before it touches the store.
-	if s.api, err = listen(s.config.Listen); err != nil {
-		return err
+	return nil
+}
+
+// Assemble makes a control plane of its parts and writes its credentials. On an error the parts stay the caller's.
+func Assemble(ctx context.Context, c Config, p Parts, log *slog.Logger) (*Server, error) {
+	if err := makeFolders(c); err != nil {
+		return nil, err
 	}
-	if s.agents, err = listen(s.config.AgentListen); err != nil {
-		return err
+	s := &Server{config: c, log: log, etcd: p.Etcd, store: p.Store, api: p.API, agents: p.Agents}
+	if err := writeCredentials(ctx, s.store, c); err != nil {
+		return nil, err
 	}
-	tls, err := s.config.Etcd.tls()
-	if err != nil {
-		return fmt.Errorf("%w: %w", ErrRefused, err)
-	}
-	etcdConfig := etcd.Config{Endpoints: s.config.Etcd.Endpoints, TLS: tls, Logger: s.log}
-	if len(etcdConfig.Endpoints) == 0 {
-		etcdConfig.Dir = s.config.path("etcd")
-	}
-	if s.etcd, err = etcd.Open(ctx, etcdConfig); err != nil {
-		return fmt.Errorf("open the store's log: %w", err)
-	}
-	if s.store, err = store.Open(store.Config{Tables: tables(), Log: s.etcd, Logger: s.log}); err != nil {
-		return fmt.Errorf("open the store: %w", err)
-	}
-	if err := writeCredentials(ctx, s.store, s.config); err != nil {
-		return err
-	}
+	var err error
 	s.services, err = s.assemble(ctx)
-	return err
+	return s, err
 }
 
 func listen(address string) (net.Listener, error) {
@@ -97,8 +128,8 @@ func listen(address string) (net.Listener, error) {
 	return l, err
 }
 
-// serve runs everything until ctx ends or one part fails.
-func (s *Server) serve(ctx context.Context) error {
+// Serve runs everything until ctx ends or one part fails.
+func (s *Server) Serve(ctx context.Context) error {
 	// The files come first: who sees the server answer finds them.
 	file := runFile{PID: os.Getpid(), Listen: s.api.Addr().String(), AgentListen: s.agents.Addr().String()}
 	if err := writeJSON(filepath.Join(s.config.DataDir, "run", "server.json"), file); err != nil {
@@ -114,21 +145,23 @@ func (s *Server) serve(ctx context.Context) error {
 	return g.Wait()
 }
 
-func (s *Server) close() error {
+// Close closes the control plane, which has ended, and its parts.
+func (s *Server) Close() error {
+	return errors.Join(s.events.Close(), Parts{Store: s.store, Etcd: s.etcd, API: s.api, Agents: s.agents}.close())
+}
+
+func (p Parts) close() error {
 	var errs []error
-	for _, l := range []net.Listener{s.api, s.agents} {
+	for _, l := range []net.Listener{p.API, p.Agents} {
 		if l != nil {
 			_ = l.Close() // closed already when it was served
 		}
 	}
-	if s.services != nil {
-		errs = append(errs, s.events.Close())
+	if p.Store != nil {
+		errs = append(errs, p.Store.Close())
 	}
-	if s.store != nil {
-		errs = append(errs, s.store.Close())
-	}
-	if s.etcd != nil {
-		errs = append(errs, s.etcd.Close())
+	if p.Etcd != nil {
+		errs = append(errs, p.Etcd.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -37,8 +37,8 @@ type services struct {
 	loop     *reconcile.Loop
 }
 
-// tables of every service, in one list.
-func tables() []store.AnyTable {
+// Tables lists what the control plane keeps, for store.Open.
+func Tables() []store.AnyTable {
 	return slices.Concat(iam.Tables(), ecs.Tables(), logs.Tables(), ecr.Tables(), dispatch.Tables(), []store.AnyTable{probes})
 }
 
@@ -98,6 +98,11 @@ func (s *Server) assemble(ctx context.Context) (_ *services, err error) {
 	if out.events, err = events.Open(events.Config{Dir: s.config.path("logs"), Log: s.log}); err != nil {
 		return nil, err
 	}
+	defer func() {
+		if err != nil {
+			err = errors.Join(err, out.events.Close())
+		}
+	}()
 	out.logs = logs.New(logs.Deps{Store: s.store, Events: out.events, Pages: pages, Log: s.log})
 	out.ecs = ecs.New(ecs.Deps{
 		Store: s.store, Pages: pages, Log: s.log, Config: ecs.Config{StoppedTaskRetention: s.config.StoppedTaskRetention},
@@ -110,7 +115,9 @@ func (s *Server) assemble(ctx context.Context) (_ *services, err error) {
 		return nil, err
 	}
 	out.own = &ownService{s: s, backups: map[string]time.Time{}}
-	out.dispatch, err = s.newDispatch(out)
+	if out.dispatch, err = s.newDispatch(out); err != nil {
+		return nil, err
+	}
 	out.loop = reconcile.New(s.store, s.log, slices.Concat(out.ecs.Reconcilers(), out.logs.Reconcilers(), out.ecr.Reconcilers())...)
-	return out, err
+	return out, nil
 }

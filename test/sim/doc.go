@@ -1,0 +1,10 @@
+// Package sim has scenario tests: the whole control plane in one process, with a store in memory, asked by the AWS SDK
+// over pipes; machines are simulated and speak the real protocol over mutual TLS; time is virtual. So a week of
+// retention or a machine that is silent for an hour takes milliseconds, and a run repeats itself.
+//
+//	wire_test.go      listeners and cables that can be pulled
+//	world_test.go     the control plane and its client
+//	machine_test.go   a simulated machine
+//	*_rule_test.go    the scenarios
+//	fault_test.go     random faults from a seed, with the laws checked after each step
+package sim
