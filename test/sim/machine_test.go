@@ -272,11 +272,40 @@ func (m *machine) report(full bool, arns ...string) {
 	m.seq++
 	r := proto.Report{Seq: m.seq, Full: full, Tasks: []proto.TaskStatus{}}
 	for _, arn := range arns {
-		r.Tasks = append(r.Tasks, status(arn, m.state[arn]))
+		if last := m.state[arn]; last != "" { // else it was forgotten
+			r.Tasks = append(r.Tasks, status(arn, last))
+		}
 	}
 	m.sent = append(m.sent, r)
 	m.mu.Unlock()
 	m.send(proto.TypeReport, r)
+}
+
+// claim reports a state whatever the truth is.
+func (m *machine) claim(arn, last string) {
+	m.mu.Lock()
+	m.seq++
+	r := proto.Report{Seq: m.seq, Tasks: []proto.TaskStatus{status(arn, last)}}
+	m.mu.Unlock()
+	m.send(proto.TypeReport, r)
+}
+
+// repeat sends every report once more, the last one first: as they were, and then as if they were new.
+func (m *machine) repeat() {
+	m.mu.Lock()
+	sent := slices.Clone(m.sent)
+	m.mu.Unlock()
+	slices.Reverse(sent)
+	for _, r := range sent {
+		m.send(proto.TypeReport, r)
+	}
+	for _, r := range sent {
+		m.mu.Lock()
+		m.seq++
+		r.Seq, r.Full = m.seq, false
+		m.mu.Unlock()
+		m.send(proto.TypeReport, r)
+	}
 }
 
 func status(arn, last string) proto.TaskStatus {
@@ -323,7 +352,18 @@ func (m *machine) refusal() string {
 	return m.refused
 }
 
-// starts and stops say how often the machine did so.
+// toldToStop lists the tasks that an assignment ever named to be stopped.
+func (m *machine) toldToStop() []string {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	out := []string{}
+	for _, t := range m.told {
+		out = append(out, t.Arn)
+	}
+	return out
+}
+
+// counts says how often the machine started and stopped a task.
 func (m *machine) counts(arn string) (starts, stops int) {
 	m.mu.Lock()
 	defer m.mu.Unlock()

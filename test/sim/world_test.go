@@ -21,6 +21,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 
 	own "berth/api/berth"
+	"berth/dispatch"
 	"berth/server"
 	"berth/store"
 )
@@ -28,6 +29,9 @@ import (
 const (
 	account = "111122223333"
 	region  = "eu-west-1"
+
+	heartbeat = dispatch.DefaultHeartbeat
+	retention = time.Hour
 )
 
 // world is a control plane, a client, and machines.
@@ -41,14 +45,11 @@ type world struct {
 	machines []*machine
 }
 
-// scenario runs f in a world of its own, in virtual time.
+// scenario runs f in a world of its own, in virtual time. f asks the world for its *testing.T, not t.
 func scenario(t *testing.T, f func(w *world)) {
 	t.Helper()
 	dir := t.TempDir()
-	synctest.Test(t, func(t *testing.T) {
-		w := newWorld(t, dir)
-		f(w)
-	})
+	synctest.Test(t, func(t *testing.T) { f(newWorld(t, dir)) })
 }
 
 func newWorld(t *testing.T, dir string) *world {
@@ -62,7 +63,7 @@ func newWorld(t *testing.T, dir string) *world {
 		log = slog.New(slog.NewTextHandler(t.Output(), &slog.HandlerOptions{Level: slog.LevelDebug}))
 	}
 	front, agents := newListener("api.sim:4566"), newListener("agents.sim:4567")
-	s, err := server.Assemble(t.Context(), server.Config{DataDir: dir, Account: account, Region: region, Version: "sim"},
+	s, err := server.Assemble(t.Context(), server.Config{DataDir: dir, Account: account, Region: region, Version: "sim", StoppedTaskRetention: retention},
 		server.Parts{Store: st, API: front, Agents: agents}, log)
 	if err != nil {
 		t.Fatal(err)
@@ -80,6 +81,7 @@ func newWorld(t *testing.T, dir string) *world {
 		for _, m := range w.machines {
 			m.halt()
 		}
+		w.settle(time.Minute) // what the machines still do ends
 		w.api.CloseIdleConnections()
 		stop()
 		if err := <-ended; err != nil {
