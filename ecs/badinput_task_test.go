@@ -113,9 +113,8 @@ func TestOtherTaskOperationsRefuse(t *testing.T) {
 		{"ListTasks", `{"containerInstance":"` + id + `"}`, ip + "Referenced container instance " + id + " not found."},
 		{"ListTasks", `{"cluster":"none"}`, "ClusterNotFoundException: Cluster not found."},
 		{"ListTasks", `{"cluster":"old"}`, "ClusterNotFoundException: The referenced cluster was inactive."},
-		{"UpdateTaskProtection", `{}`, "UnsupportedFeatureException: The operation UpdateTaskProtection of ECS is not supported by this Berth."},
 		{"SubmitTaskStateChange", `{}`, "UnsupportedFeatureException: The operation SubmitTaskStateChange of ECS is not supported by this Berth."},
-		{"CreateService", `{}`, "UnsupportedFeatureException: The operation CreateService of ECS is not supported by this Berth."},
+		{"CreateTaskSet", `{}`, "UnsupportedFeatureException: The operation CreateTaskSet of ECS is not supported by this Berth."},
 		{"ExecuteCommand", `{}`, "UnsupportedFeatureException: The operation ExecuteCommand of ECS is not supported by this Berth."},
 	})
 }

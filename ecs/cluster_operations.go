@@ -292,6 +292,11 @@ func (s *Service) DeleteCluster(ctx context.Context, in *api.DeleteClusterReques
 		if clusterInstances(tx, out.Key()) > 0 {
 			return aws.Errorf("ClusterContainsContainerInstancesException", "The Cluster cannot be deleted while Container Instances are active or draining.")
 		}
+		for _, status := range []string{statusActive, statusDraining} {
+			if Services.CountBy(tx, byServiceStatus, serviceStatusKey(out.Key(), status, "")) > 0 {
+				return aws.Errorf("ClusterContainsServicesException", "The Cluster cannot be deleted while Services are active.")
+			}
+		}
 		if n := countTasks(tx, out.Key()); n.total() > 0 {
 			return aws.Errorf("ClusterContainsTasksException", "The Cluster cannot be deleted while Tasks are active.")
 		}
@@ -316,7 +321,7 @@ func (s *Service) clusterWire(r store.Reader, c Cluster, include []api.ClusterFi
 		RegisteredContainerInstancesCount: new(int32(clusterInstances(r, c.Key()))),
 		RunningTasksCount:                 new(int32(counts.running())),
 		PendingTasksCount:                 new(int32(counts.pending())),
-		ActiveServicesCount:               new(int32(0)),
+		ActiveServicesCount:               new(int32(Services.CountBy(r, byServiceStatus, serviceStatusKey(c.Key(), statusActive, "")))),
 		Statistics:                        []api.KeyValuePair{}, Tags: []api.Tag{}, Settings: []api.ClusterSetting{},
 		CapacityProviders: []string{}, DefaultCapacityProviderStrategy: []api.CapacityProviderStrategyItem{},
 	}
@@ -327,7 +332,9 @@ func (s *Service) clusterWire(r store.Reader, c Cluster, include []api.ClusterFi
 		case api.ClusterFieldSettings:
 			out.Settings = append(out.Settings, c.Settings...)
 		case api.ClusterFieldStatistics:
-			out.Statistics = counts.statistics()
+			out.Statistics = counts.statistics(func(status string, launch api.LaunchType) int {
+				return Services.CountBy(r, byServiceStatus, serviceStatusKey(c.Key(), status, launch))
+			})
 		case api.ClusterFieldTags:
 			out.Tags = wireTags(c.Tags)
 		case api.ClusterFieldAttachments:
@@ -373,8 +380,8 @@ func (t taskCounts) total() (n int) {
 	return n
 }
 
-// statistics are the counters of DescribeClusters. Services are always 0: this Berth has none.
-func (t taskCounts) statistics() []api.KeyValuePair {
+// statistics are the counters of DescribeClusters.
+func (t taskCounts) statistics(services func(status string, launch api.LaunchType) int) []api.KeyValuePair {
 	out := []api.KeyValuePair{}
 	add := func(name string, n int) {
 		out = append(out, api.KeyValuePair{Name: new(name), Value: new(strconv.Itoa(n))})
@@ -389,8 +396,8 @@ func (t taskCounts) statistics() []api.KeyValuePair {
 	for _, k := range kinds {
 		add("running"+k.name+"TasksCount", t[k.launch].running)
 		add("pending"+k.name+"TasksCount", t[k.launch].pending)
-		add("active"+k.name+"ServiceCount", 0)
-		add("draining"+k.name+"ServiceCount", 0)
+		add("active"+k.name+"ServiceCount", services(statusActive, k.launch))
+		add("draining"+k.name+"ServiceCount", services(statusDraining, k.launch))
 	}
 	return out
 }

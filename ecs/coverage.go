@@ -20,7 +20,9 @@ type Coverage struct {
 
 // Reasons that stand in many lines.
 const (
-	laterServices  = "services and deployments: not built yet"
+	laterTaskSets  = "task sets: not built yet"
+	laterBalancers = "load balancers for services: not built yet"
+	laterStrategy  = "blue/green, linear and canary deployments: not built yet"
 	laterProviders = "capacity providers: not built yet"
 	laterDaemons   = "managed daemons: not built yet"
 	laterExpress   = "Express services: not built yet"
@@ -62,11 +64,17 @@ func OperationCoverage() []Coverage {
 		{Refused, laterProviders, []string{
 			"CreateCapacityProvider", "DescribeCapacityProviders", "UpdateCapacityProvider", "DeleteCapacityProvider",
 		}},
-		{Refused, laterServices, []string{
-			"CreateService", "DescribeServices", "ListServices", "ListServicesByNamespace", "UpdateService", "DeleteService",
-			"DescribeServiceDeployments", "ListServiceDeployments", "StopServiceDeployment", "ContinueServiceDeployment",
-			"DescribeServiceRevisions", "CreateTaskSet", "DescribeTaskSets", "UpdateTaskSet", "DeleteTaskSet",
-			"UpdateServicePrimaryTaskSet", "GetTaskProtection", "UpdateTaskProtection",
+		{ActedOn, "rolling deployments without load balancers", []string{"CreateService", "UpdateService"}},
+		{ActedOn, "", []string{
+			"DescribeServices", "ListServices", "DeleteService", "DescribeServiceDeployments", "ListServiceDeployments",
+			"GetTaskProtection", "UpdateTaskProtection",
+		}},
+		{ActedOn, "containerImages are shown without their digests; tags are not pinned yet", []string{"DescribeServiceRevisions"}},
+		{ActedOn, "stopType ROLLBACK", []string{"StopServiceDeployment"}},
+		{Refused, laterConnect, []string{"ListServicesByNamespace"}},
+		{Refused, "lifecycle hooks: not built yet", []string{"ContinueServiceDeployment"}},
+		{Refused, laterTaskSets, []string{
+			"CreateTaskSet", "DescribeTaskSets", "UpdateTaskSet", "DeleteTaskSet", "UpdateServicePrimaryTaskSet",
 		}},
 		{Refused, laterDaemons, []string{
 			"RegisterDaemonTaskDefinition", "DescribeDaemonTaskDefinition", "ListDaemonTaskDefinitions", "DeleteDaemonTaskDefinition",
@@ -126,7 +134,7 @@ func containerCoverage() []Coverage {
 	out := []Coverage{
 		{"portMappings[].name", StoredOnly, laterConnect},
 		{"portMappings[].appProtocol", StoredOnly, laterConnect},
-		{"versionConsistency", StoredOnly, laterServices},
+		{"versionConsistency", StoredOnly, "services don't pin images to digests yet"},
 		{"dockerLabels", StoredOnly, "there is no Docker to show them"},
 		{"repositoryCredentials", Refused, laterSecrets},
 		{"secrets", Refused, laterSecrets},
@@ -194,5 +202,47 @@ func RunTaskCoverage() []Coverage {
 		{"taskDefinition", ActedOn, ""},
 		{"clientToken", ActedOn, ""},
 		{"volumeConfigurations", Refused, laterVolumes},
+	}
+}
+
+// CreateServiceCoverage has the fields of CreateService; UpdateService has the same.
+func CreateServiceCoverage() []Coverage {
+	const d = "deploymentConfiguration."
+	return []Coverage{
+		{"cluster", ActedOn, ""},
+		{"serviceName", ActedOn, ""},
+		{"taskDefinition", ActedOn, ""},
+		{"availabilityZoneRebalancing", Refused, "ENABLED is refused, DISABLED is the default: rebalancing is not built yet"},
+		{"loadBalancers", Refused, laterBalancers},
+		{"serviceRegistries", Refused, "service discovery: not built yet"},
+		{"desiredCount", ActedOn, ""},
+		{"clientToken", ActedOn, ""},
+		{"launchType", ActedOn, "EC2 and EXTERNAL; " + laterFargate},
+		{"capacityProviderStrategy", Refused, laterProviders},
+		{"platformVersion", Refused, laterFargate},
+		{"role", Refused, laterBalancers},
+		{d + "deploymentCircuitBreaker", ActedOn, ""},
+		{d + "maximumPercent", ActedOn, "a daemon's task stops before its successor starts, whatever the percentage"},
+		{d + "minimumHealthyPercent", ActedOn, ""},
+		{d + "alarms", Refused, "enable true is refused; CloudWatch alarms: not built yet"},
+		{d + "strategy", ActedOn, "ROLLING; " + laterStrategy},
+		{d + "bakeTimeInMinutes", Refused, laterStrategy},
+		{d + "lifecycleHooks", Refused, laterStrategy},
+		{d + "linearConfiguration", Refused, laterStrategy},
+		{d + "canaryConfiguration", Refused, laterStrategy},
+		{"deploymentConfiguration", ActedOn, ""},
+		{"placementConstraints", ActedOn, ""},
+		{"placementStrategy", ActedOn, ""},
+		{"networkConfiguration", Refused, "VPC: not built yet"},
+		{"healthCheckGracePeriodSeconds", ActedOn, "for container health checks"},
+		{"schedulingStrategy", ActedOn, ""},
+		{"deploymentController", ActedOn, "ECS; " + laterTaskSets},
+		{"tags", ActedOn, ""},
+		{"enableECSManagedTags", ActedOn, ""},
+		{"propagateTags", ActedOn, ""},
+		{"enableExecuteCommand", Refused, "true is refused; ECS Exec: not built yet"},
+		{"serviceConnectConfiguration", Refused, laterConnect},
+		{"volumeConfigurations", Refused, laterVolumes},
+		{"vpcLatticeConfigurations", Refused, "VPC Lattice: not built yet"},
 	}
 }

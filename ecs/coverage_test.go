@@ -35,6 +35,7 @@ func TestEveryFieldIsCovered(t *testing.T) {
 	}{
 		{api.RegisterTaskDefinitionRequest{}, RegisterTaskDefinitionCoverage()},
 		{api.RunTaskRequest{}, RunTaskCoverage()},
+		{api.CreateServiceRequest{}, CreateServiceCoverage()},
 	} {
 		paths := fieldPaths(reflect.TypeOf(table.input), "")
 		for _, c := range table.lines {

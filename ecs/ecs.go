@@ -66,7 +66,7 @@ func New(d Deps) *Service {
 func Tables() []store.AnyTable {
 	return []store.AnyTable{
 		Clusters, Families, TaskDefinitions, Tasks, RunTokens, Tombstones, AccountSettings,
-		ContainerInstances, InstanceDescriptions,
+		ContainerInstances, InstanceDescriptions, Services, Deployments, ServiceEvents,
 	}
 }
 
@@ -77,6 +77,7 @@ func (s *Service) Reconcilers() []reconcile.Reconciler {
 		LostTaskReconciler{store: s.store, now: s.now},
 		s.InstanceReconciler(),
 		TaskDefinitionReconciler{store: s.store},
+		ServiceReconciler{s}, s.expireDeployments(), s.expireServiceEvents(),
 		s.expireClusters(), s.expireRunTokens(), s.expireTombstones(),
 	}
 }

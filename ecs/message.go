@@ -12,6 +12,7 @@ const (
 	codeLimitExceeded    = "LimitExceededException"
 	codeNotFound         = "ResourceNotFoundException"
 	codeServiceNotFound  = "ServiceNotFoundException"
+	codeServiceNotActive = "ServiceNotActiveException"
 )
 
 func clientError(format string, args ...any) *aws.Error {

@@ -43,7 +43,12 @@ var Tombstones = store.NewTable("ecs/tombstone", func(t Tombstone) string { retu
 func requestHash(in *api.RunTaskRequest) string {
 	request := *in
 	request.ClientToken = nil
-	raw, err := json.Marshal(&request)
+	return hashOf(&request)
+}
+
+// hashOf is equal for equal requests without token.
+func hashOf(request any) string {
+	raw, err := json.Marshal(request)
 	if err != nil {
 		panic("unreachable: a decoded request can be encoded: " + err.Error())
 	}

@@ -25,6 +25,7 @@ const (
 	msgClusterTagged    = "The specified cluster is inactive. Specify an active cluster and try again."
 	msgTaskTagged       = "The specified task is stopped. Specify a running task and try again."
 	msgInstanceTagged   = "The specified container instance is inactive. Specify an active container instance and try again."
+	msgServiceTagged    = "The specified service is inactive. Specify an active service and try again."
 	msgReservedTag      = "Tag keys starting with aws: are reserved for system use"
 	msgTagsEmpty        = "Tags can not be empty."
 	msgTagKeysEmpty     = "Tag keys can not be empty."
@@ -150,6 +151,7 @@ func findTagged(r store.Reader, c aws.Caller, s *string) (tagged, error) {
 		if !strings.Contains(rest, "/") {
 			return tagged{}, invalid(msgLongARN)
 		}
+		return taggedService(r, c, rest)
 	}
 	return tagged{}, aws.Errorf(codeNotFound, msgResourceMissing)
 }
@@ -197,6 +199,17 @@ func taggedInstance(r store.Reader, c aws.Caller, rest string) (tagged, error) {
 		return tagged{}, invalid(msgInstanceTagged)
 	}
 	return tagged{v.Tags, func(tx *store.Tx, tags map[string]string) { v.Tags = tags; ContainerInstances.Put(tx, v) }}, nil
+}
+
+func taggedService(r store.Reader, c aws.Caller, rest string) (tagged, error) {
+	v, ok := Services.Get(r, c.Account+"/"+c.Region+"/"+rest)
+	if !ok {
+		return tagged{}, aws.Errorf(codeNotFound, msgResourceMissing)
+	}
+	if v.Ended != 0 {
+		return tagged{}, invalid(msgServiceTagged)
+	}
+	return tagged{v.Tags, func(tx *store.Tx, tags map[string]string) { v.Tags = tags; Services.Put(tx, v) }}, nil
 }
 
 // checkTags turns the tags of a request into a map. Tag keys are unique, without the prefix aws:, and at most 50.

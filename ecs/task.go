@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"strings"
 	"time"
 
 	api "berth/api/ecs"
@@ -55,6 +56,13 @@ type Task struct {
 	// Written by: finish; cleared by ApplyReport when the machine says STOPPED.
 	Orphan bool `json:"or,omitzero"`
 
+	// Protected is the moment until which the service scheduler leaves the task alone. Written by: UpdateTaskProtection.
+	Protected Millis `json:"pu,omitzero"`
+	// Proven says that the task has been healthy, Noted that the scheduler has taken note of its end. Written by: the
+	// reconciler "ecs.service", for tasks of services only.
+	Proven bool `json:"pv,omitzero"`
+	Noted  bool `json:"nt,omitzero"`
+
 	// Containers stand in the order of the definition. Written by: ApplyReport.
 	Containers []TaskContainer `json:"cs"`
 	// Version rises by one with each change that is an event. Written by: every writer above.
@@ -88,13 +96,15 @@ type Reservation struct {
 // Indexes of Tasks.
 const (
 	byTaskDesired    = "desired"    // cluster, desired status
-	byTaskFamily     = "family"     // cluster, desired status, family
+	byTaskFamily     = "family"     // cluster, desired status, family or, for tasks of services, group
 	byTaskStarter    = "starter"    // cluster, desired status, startedBy
 	byTaskInstance   = "instance"   // cluster, desired status, container instance
 	byTaskGroup      = "group"      // cluster, group; tasks that are not STOPPED
 	byTaskActive     = "active"     // container instance key; tasks that are not STOPPED
 	byTaskStage      = "stage"      // cluster, launch type, running or pending
 	byTaskDefinition = "definition" // task definition key
+	// byTaskService is the service's key, for tasks that are not STOPPED or whose end its scheduler has not noted.
+	byTaskService = "service"
 	// byTaskDefinitionActive is byTaskDefinition for tasks that are not STOPPED.
 	byTaskDefinitionActive = "definitionactive"
 )
@@ -103,7 +113,16 @@ const (
 // table and each index value are in order of creation.
 var Tasks = store.NewTable("ecs/task", Task.Key,
 	store.Index(byTaskDesired, func(t Task) []string { return []string{t.listKey("")} }),
-	store.Index(byTaskFamily, func(t Task) []string { return []string{t.listKey(t.Family)} }),
+	store.Index(byTaskFamily, func(t Task) []string {
+		if t.ServiceKey() != "" {
+			return []string{t.listKey(t.Family), t.listKey(t.Group)}
+		}
+		return []string{t.listKey(t.Family)}
+	}),
+	store.Index(byTaskService, func(t Task) []string {
+		key := t.ServiceKey()
+		return one(key != "" && (t.Active() || !t.Noted), key)
+	}),
 	store.Index(byTaskStarter, func(t Task) []string { return one(t.StartedBy != "", t.listKey(t.StartedBy)) }),
 	store.Index(byTaskInstance, func(t Task) []string { return one(t.Instance != "", t.listKey(t.Instance)) }),
 	store.Index(byTaskGroup, func(t Task) []string { return one(t.Active(), groupKey(t.ClusterKey(), t.Group)) }),
@@ -139,6 +158,16 @@ func (t Task) DefinitionKey() string {
 	return TaskDefinitionKey(t.Account, t.Region, t.Family, t.Revision)
 }
 
+// ServiceKey is the key of the service that the task belongs to; empty for others. Only the scheduler can make tasks
+// of such a group.
+func (t Task) ServiceKey() string {
+	name, ok := strings.CutPrefix(t.Group, serviceGroup)
+	if !ok {
+		return ""
+	}
+	return ServiceKey(t.Account, t.Region, t.Cluster, name)
+}
+
 // ARN names the task.
 func (t Task) ARN() aws.ARN {
 	return aws.NewARN("ecs", t.Region, t.Account, "task/"+t.Cluster+"/"+t.ID)
@@ -160,12 +189,17 @@ func (t Task) DefinitionARN() aws.ARN {
 // ContainerARN names one of the task's containers. Its last part is derived from the task and the name, so it needs
 // no room in the record and is the same whoever asks.
 func (t Task) ContainerARN(name string) aws.ARN {
-	sum := sha256.Sum256([]byte(t.ID + "/" + name))
+	id := derivedUUID(t.ID + "/" + name)
+	return aws.NewARN("ecs", t.Region, t.Account, "container/"+t.Cluster+"/"+t.ID+"/"+id)
+}
+
+// derivedUUID is the same UUID for the same text.
+func derivedUUID(text string) string {
+	sum := sha256.Sum256([]byte(text))
 	sum[6] = sum[6]&0x0f | 0x50
 	sum[8] = sum[8]&0x3f | 0x80
 	h := hex.EncodeToString(sum[:16])
-	id := h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
-	return aws.NewARN("ecs", t.Region, t.Account, "container/"+t.Cluster+"/"+t.ID+"/"+id)
+	return h[:8] + "-" + h[8:12] + "-" + h[12:16] + "-" + h[16:20] + "-" + h[20:]
 }
 
 // Active says that the task is not STOPPED yet.

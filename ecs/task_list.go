@@ -34,19 +34,24 @@ func (s *Service) ListTasks(ctx context.Context, in *api.ListTasksRequest) (*api
 		return nil, err
 	}
 	scope := strings.Join([]string{"ecs/ListTasks", cluster.Key(), instance, value(in.Family), value(in.StartedBy),
-		string(in.DesiredStatus), string(in.LaunchType)}, "|")
+		string(in.DesiredStatus), string(in.LaunchType), value(in.ServiceName)}, "|")
 	after, err := s.openPage(scope, in.NextToken)
 	if err != nil {
 		return nil, err
 	}
+	service := ""
 	if in.ServiceName != nil {
-		return nil, aws.Errorf(codeServiceNotFound, "Service not found.")
+		v, ok := findService(r, caller, cluster.Name, *in.ServiceName)
+		if !ok {
+			return nil, aws.Errorf(codeServiceNotFound, msgServiceNotFound)
+		}
+		service = serviceGroup + v.Name
 	}
 	out := &api.ListTasksResponse{TaskArns: []string{}}
 	if in.DesiredStatus == api.DesiredStatusPending || in.DaemonName != nil {
 		return out, nil
 	}
-	index, key := listIndex(cluster.Key(), instance, in)
+	index, key := listIndex(cluster.Key(), instance, service, in)
 	last, seen := after, 0
 	for t := range Tasks.ByFrom(r, index, key, after) {
 		if len(out.TaskArns) == size || seen == maxScan {
@@ -99,7 +104,7 @@ func listedInstance(r store.Reader, c aws.Caller, cluster Cluster, ref *string) 
 }
 
 // listIndex chooses the narrowest index for a list.
-func listIndex(cluster, instance string, in *api.ListTasksRequest) (index, key string) {
+func listIndex(cluster, instance, service string, in *api.ListTasksRequest) (index, key string) {
 	desired := StateRunning
 	if in.DesiredStatus == api.DesiredStatusStopped {
 		desired = StateStopped
@@ -107,6 +112,8 @@ func listIndex(cluster, instance string, in *api.ListTasksRequest) (index, key s
 	switch {
 	case in.StartedBy != nil:
 		return byTaskStarter, listKey(cluster, desired, *in.StartedBy)
+	case service != "":
+		return byTaskFamily, listKey(cluster, desired, service)
 	case instance != "":
 		return byTaskInstance, listKey(cluster, desired, instance)
 	case in.Family != nil:

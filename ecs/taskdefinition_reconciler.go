@@ -9,7 +9,7 @@ import (
 )
 
 // TaskDefinitionReconciler removes revisions in DELETE_IN_PROGRESS: they are hidden once no task that is not STOPPED
-// refers to them, and their record goes with the last stopped one. Keys are task definition keys.
+// or service refers to them, and their record goes with the last stopped one. Keys are task definition keys.
 type TaskDefinitionReconciler struct {
 	store *store.Store
 }
@@ -17,11 +17,12 @@ type TaskDefinitionReconciler struct {
 // Name is ecs.taskdefinition.
 func (TaskDefinitionReconciler) Name() string { return "ecs.taskdefinition" }
 
-// Triggers wakes revisions that are to be deleted, and those of tasks that stop or are removed.
+// Triggers wakes revisions that are to be deleted, and those of tasks that stop or are removed and of deployments that are gone.
 func (TaskDefinitionReconciler) Triggers() []reconcile.Trigger {
 	return []reconcile.Trigger{
 		reconcile.On(TaskDefinitions, func(t TaskDefinition) []string { return one(t.Status == definitionDeleting, t.Key()) }),
 		reconcile.On(Tasks, func(t Task) []string { return one(!t.Active(), t.DefinitionKey()) }),
+		reconcile.On(Deployments, func(d Deployment) []string { return one(d.Gone, d.DefinitionKey()) }),
 	}
 }
 
@@ -33,6 +34,9 @@ func (d TaskDefinitionReconciler) Reconcile(ctx context.Context, key string) (ti
 	return 0, d.store.Update(ctx, func(tx *store.Tx) error {
 		t, ok := TaskDefinitions.Get(tx, key)
 		if !ok || t.Status != definitionDeleting {
+			return nil
+		}
+		if Deployments.CountBy(tx, byDeploymentDefinition, key) > 0 {
 			return nil
 		}
 		if Tasks.CountBy(tx, byTaskDefinition, key) == 0 {

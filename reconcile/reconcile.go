@@ -68,6 +68,19 @@ func On[T any](table *store.Table[T], keys func(v T) []string) Trigger {
 	}
 }
 
+// OnChange wakes the keys that the function gives for a change; old is nil for a new record, next for a removed one. It
+// wakes none at the start: some other trigger must.
+func OnChange[T any](table *store.Table[T], keys func(old, next *T) []string) Trigger {
+	return Trigger{
+		table: table,
+		keys: func(c store.Change) []string {
+			old, next, _ := table.Change(c)
+			return keys(old, next)
+		},
+		all: func(store.Reader) iter.Seq[string] { return func(func(string) bool) {} },
+	}
+}
+
 // OnSelf wakes the changed record's own key.
 func OnSelf[T any](table *store.Table[T]) Trigger {
 	return On(table, func(v T) []string { return []string{table.Key(v)} })

@@ -37,8 +37,9 @@ var mayImport = map[string][]string{
 	"store/storetest": {"store"},
 	"reconcile":       {"store"},
 	"dispatch":        {"store", "aws", "ecs", "agent/proto/...", "api/..."},
-	"ecs":             {"aws", "store", "reconcile", "api/ecs", "ecs/placement", "agent/proto", "elbv2", "servicediscovery", "ec2", "iam", "events"},
+	"ecs":             {"aws", "store", "reconcile", "api/ecs", "ecs/placement", "ecs/rollout", "agent/proto", "elbv2", "servicediscovery", "ec2", "iam", "events"},
 	"ecs/placement":   {},
+	"ecs/rollout":     {},
 	"logs":            {"aws", "store", "reconcile", "api/logs", "logs/events", "logs/pattern", "agent/proto", "cloudwatch"},
 	"logs/events":     {},
 	"logs/pattern":    {},
@@ -57,7 +58,7 @@ var mayImport = map[string][]string{
 }
 
 // pure packages decide: no clock, no I/O, no global randomness, nothing but the standard library.
-var pure = []string{"ecs/placement", "logs/pattern", "ecr/lifecycle"}
+var pure = []string{"ecs/placement", "ecs/rollout", "logs/pattern", "ecr/lifecycle"}
 
 // impure are standard packages that a pure package must not import, and selectors that it must not use.
 var (

@@ -1,0 +1,18 @@
+// Package rollout decides which tasks of a service to start and which to stop now, and when a deployment has failed.
+//
+// It is pure: no clock, no I/O, no randomness. The same service, tasks and time give the same plan.
+//
+//	                 PRIMARY and well ───── keep ──▶ fewer than desired? start    more? stop the surplus
+//	tasks ──▶ sort ─┤
+//	                 old, on a draining      leave ──▶ stop while enough healthy ones remain (minimumHealthyPercent)
+//	                 machine or unhealthy
+//
+// A task is healthy when its checks say so or, without checks, when it has run for a while; until then it settles. A
+// settling task of those that leave still counts as serving, one that is new does not. So a rolling update never takes
+// away a task before its successor is proven.
+//
+//	rollout.go  service, task, plan; replicas
+//	daemon.go   one task on each machine
+//	order.go    which of several equal tasks goes first
+//	breaker.go  thresholds of the circuit breaker, what counts, pause between attempts
+package rollout

@@ -1,0 +1,335 @@
+package ecs
+
+import (
+	"fmt"
+	"reflect"
+	"slices"
+	"strings"
+	"time"
+
+	api "berth/api/ecs"
+	"berth/ecs/placement"
+	"berth/ecs/rollout"
+	"berth/store"
+)
+
+// Reasons that tasks of services are stopped for. Source: ECS developer guide, stopped tasks error codes.
+const (
+	reasonScaling = "Scaling activity initiated by (deployment %s)"
+	reasonChecks  = "Task failed container health checks"
+)
+
+// pass is one look at one service inside a transaction: read, decide, write.
+type pass struct {
+	tx   *store.Tx
+	now  time.Time
+	ids  []string // for tasks that are started
+	pick *picker
+
+	v           ServiceRecord
+	live        map[string]*Deployment // by number
+	tasks       []Task                 // those of which something is still to be done
+	definitions map[string]TaskDefinition
+	machines    map[string]*host // by instance ID
+
+	started, stopped int
+	again            time.Duration
+}
+
+// host is what the scheduler knows of an instance. One that is not known is not draining (I-08).
+type host struct {
+	c          ContainerInstance
+	attributes map[string]string
+}
+
+func (p *pass) run(key string) {
+	var ok bool
+	if p.v, ok = Services.Get(p.tx, key); !ok || p.v.Ended != 0 {
+		return
+	}
+	before := p.v
+	p.v.Notes = slices.Clone(p.v.Notes)
+	p.definitions, p.machines, p.live = map[string]TaskDefinition{}, map[string]*host{}, map[string]*Deployment{}
+	was := map[string]Deployment{}
+	for d := range Deployments.By(p.tx, byDeploymentLive, key) {
+		p.live[d.Number], was[d.Number] = new(d), d
+	}
+	p.tasks = slices.Collect(Tasks.By(p.tx, byTaskService, key))
+	seen := p.look()
+	p.turn()
+	p.step(seen)
+	for number, d := range p.live {
+		if !reflect.DeepEqual(*d, was[number]) {
+			Deployments.Put(p.tx, *d)
+		}
+	}
+	if !reflect.DeepEqual(p.v, before) {
+		Services.Put(p.tx, p.v)
+	}
+}
+
+// look notes what became of the tasks and returns those that are not STOPPED as rollout sees them.
+func (p *pass) look() (seen []rollout.Task) {
+	for i := range p.tasks {
+		t := &p.tasks[i]
+		changed := false
+		if t.Desired == StateStopped && !t.Noted {
+			t.Noted, changed = true, true
+			p.ended(t)
+		}
+		if t.Active() {
+			r := p.see(t)
+			if r.Health == rollout.Healthy && !t.Proven {
+				t.Proven, r.Proven, changed = true, true, true
+				p.proven(t)
+			}
+			seen = append(seen, r)
+		}
+		if changed {
+			Tasks.Put(p.tx, *t)
+		}
+	}
+	return seen
+}
+
+// ended counts a task whose end is decided.
+func (p *pass) ended(t *Task) {
+	cause := rollout.Other
+	switch {
+	case t.StopCode == api.TaskStopCodeEssentialContainerExited, t.StopCode == api.TaskStopCodeTaskFailedToStart:
+		cause = rollout.Itself
+	case t.StopCode == api.TaskStopCodeServiceSchedulerInitiated && t.StopReason == reasonChecks:
+		cause = rollout.Checks
+	}
+	d := p.live[t.deployment()]
+	if d == nil || !rollout.Fails(cause, t.Proven) {
+		return
+	}
+	if d.State == RolloutInProgress {
+		d.Failed++
+	}
+	d.setPause(d.pause().After(p.now, t.Created.Time(), t.Started != 0))
+}
+
+// proven forgets the failures of a deployment when one of its tasks is healthy.
+func (p *pass) proven(t *Task) {
+	if d := p.live[t.deployment()]; d != nil {
+		if d.State == RolloutInProgress {
+			d.Failed = 0
+		}
+		d.setPause(rollout.Pause{})
+	}
+}
+
+func (p *pass) definition(key string) *TaskDefinition {
+	d, ok := p.definitions[key]
+	if !ok {
+		d, _ = TaskDefinitions.Get(p.tx, key)
+		p.definitions[key] = d
+	}
+	return &d
+}
+
+func (p *pass) machine(id string) *host {
+	m, ok := p.machines[id]
+	if !ok {
+		key := p.v.ClusterKey() + "/" + id
+		m = &host{}
+		m.c, _ = ContainerInstances.Get(p.tx, key)
+		d, _ := InstanceDescriptions.Get(p.tx, key)
+		m.attributes = d.attributes()
+		p.machines[id] = m
+	}
+	return m
+}
+
+// see is a task as rollout sees it.
+func (p *pass) see(t *Task) rollout.Task {
+	m := p.machine(t.Instance)
+	out := rollout.Task{
+		ID: t.ID, Deployment: t.deployment(), Instance: t.Instance, Created: t.Created.Time(), Running: t.Last == StateRunning,
+		Stopping: t.Desired == StateStopped, Proven: t.Proven, Draining: m.c.Status == InstanceDraining,
+	}
+	until := t.Protected.Time()
+	if out.Protected = p.now.Before(until); out.Protected {
+		out.Next = until
+	}
+	var next time.Time
+	out.Health, next = p.health(t)
+	if !next.IsZero() && (out.Next.IsZero() || next.Before(out.Next)) {
+		out.Next = next
+	}
+	strategy := p.v.Strategy
+	if len(strategy) == 0 {
+		strategy = defaultServiceStrategy()
+	}
+	for i, s := range strategy {
+		switch field := value(s.Field); {
+		case s.Type == api.PlacementStrategyTypeSpread && field == placement.FieldInstanceID:
+			out.Spread = append(out.Spread, t.Instance)
+		case s.Type == api.PlacementStrategyTypeSpread:
+			out.Spread = append(out.Spread, m.attributes[strings.TrimPrefix(field, "attribute:")])
+		case s.Type == api.PlacementStrategyTypeBinpack && i == 0 && field == placement.FieldCPU:
+			out.Free = int64(m.c.CPU - m.c.Used.CPU)
+		case s.Type == api.PlacementStrategyTypeBinpack && i == 0:
+			out.Free = int64(m.c.Memory - m.c.Used.Memory)
+		}
+	}
+	return out
+}
+
+// health is a task's health and when it changes by itself.
+func (p *pass) health(t *Task) (rollout.Health, time.Time) {
+	if t.Last != StateRunning || t.Desired == StateStopped {
+		return rollout.Settling, time.Time{}
+	}
+	d := &p.definition(t.DefinitionKey()).Definition
+	switch taskHealth(*t, d) {
+	case api.HealthStatusHealthy:
+		return rollout.Healthy, time.Time{}
+	case api.HealthStatusUnhealthy:
+		grace := t.Started.Time().Add(time.Duration(value(p.v.Grace)) * time.Second)
+		if p.now.Before(grace) {
+			return rollout.Settling, grace
+		}
+		return rollout.Unhealthy, time.Time{}
+	}
+	if slices.ContainsFunc(d.ContainerDefinitions, func(c api.ContainerDefinition) bool { return isEssential(&c) && hasHealthCheck(&c) }) {
+		return rollout.Settling, time.Time{}
+	}
+	if settled := t.Started.Time().Add(settleTime); p.now.Before(settled) {
+		return rollout.Settling, settled
+	}
+	return rollout.Healthy, time.Time{}
+}
+
+// step decides what to do and does it.
+func (p *pass) step(seen []rollout.Task) {
+	primary := p.live[p.v.Primary]
+	if primary == nil {
+		return // nothing is known of what is wanted: nothing is stopped (I-08)
+	}
+	definition := p.definition(primary.DefinitionKey())
+	want := rollout.Service{
+		Desired: int(p.v.Desired), MinPercent: int(value(p.v.Config.MinimumHealthyPercent)), MaxPercent: int(value(p.v.Config.MaximumPercent)),
+		Primary: p.v.Primary, Halted: primary.State == RolloutFailed, Ending: p.v.Draining, Force: p.v.Force, Pause: primary.pause(), Daemon: p.v.Daemon,
+	}
+	l, err := p.v.launch(*definition)
+	switch {
+	case p.v.Draining:
+	case definition.Family == "" || err != nil:
+		return // likewise
+	case p.v.Daemon:
+		want.Machines = machinesFor(p.tx, p.v, l.place)
+	}
+	plan := rollout.Decide(p.now, want, seen)
+	p.wake(plan.Wake)
+	p.stop(plan.Stop)
+	if p.v.Draining {
+		p.end(seen, plan)
+		return
+	}
+	p.start(l, plan)
+	p.report(primary, plan)
+	if plan.Steady {
+		p.complete(primary)
+	}
+}
+
+func (p *pass) wake(after time.Duration) {
+	if after > 0 && (p.again == 0 || after < p.again) {
+		p.again = after
+	}
+}
+
+// stop ends tasks, with the cause (I-09).
+func (p *pass) stop(stops []rollout.Stop) {
+	var running []string
+	pending := 0
+	for _, s := range stops[:min(len(stops), mostPerPass)] {
+		i := slices.IndexFunc(p.tasks, func(t Task) bool { return t.ID == s.ID })
+		t := &p.tasks[i]
+		reason := fmt.Sprintf(reasonScaling, deploymentPrefix+p.v.Primary)
+		if s.Reason == rollout.FailedAny {
+			reason = reasonChecks
+		}
+		if !t.want(api.TaskStopCodeServiceSchedulerInitiated, reason, MillisOf(p.now)) {
+			continue
+		}
+		if p.stopped++; t.Last == StateRunning {
+			running = append(running, "(task "+t.ID+")")
+		} else {
+			pending++
+		}
+		Tasks.Put(p.tx, *t)
+	}
+	if len(running) > 0 {
+		p.event("has stopped %d running tasks: %s.", len(running), strings.Join(running, " "))
+	}
+	if pending > 0 {
+		p.event("stopped %d pending tasks.", pending)
+	}
+}
+
+// start starts tasks of the primary deployment where there is room, as RunTask does.
+func (p *pass) start(l *launch, plan rollout.Plan) {
+	n := min(plan.Start, len(p.ids))
+	p.v.Short = false
+	if n == 0 {
+		p.clear(notePlacement)
+		return
+	}
+	l.now, l.ids = MillisOf(p.now), p.ids
+	var picks []pick
+	if p.v.Daemon {
+		for _, id := range plan.StartOn[:n] {
+			held, why, ok := reserve(p.tx, p.v.ClusterKey()+"/"+id, &l.place)
+			if !ok {
+				why.Instance = id
+				picks = append(picks, pick{Refusals: []placement.Refusal{why}})
+				continue
+			}
+			picks = append(picks, pick{Instance: id, Held: held})
+		}
+	} else {
+		picks = p.pick.pick(p.tx, slices.Repeat([]placement.Task{l.place}, n), l.strategy)
+	}
+	var made []string
+	var refused *pick
+	for i := range picks {
+		if picks[i].Instance == "" {
+			refused = &picks[i]
+			continue
+		}
+		t := l.task(i, picks[i].Instance, picks[i].Held)
+		Tasks.Put(p.tx, t)
+		made = append(made, "(task "+t.ID+")")
+	}
+	if p.started = len(made); len(made) > 0 {
+		p.event("has started %d tasks: %s.", len(made), strings.Join(made, " "))
+	}
+	if refused == nil {
+		p.clear(notePlacement)
+		return
+	}
+	p.v.Short = true
+	p.wake(shortAgain)
+	p.unplaced(refused.Refusals)
+}
+
+// end makes a service INACTIVE whose tasks are all on their way out.
+func (p *pass) end(seen []rollout.Task, plan rollout.Plan) {
+	left := 0
+	for _, t := range seen {
+		if !t.Stopping {
+			left++
+		}
+	}
+	if left > min(len(plan.Stop), mostPerPass) {
+		return
+	}
+	p.v.Ended, p.v.Short = MillisOf(p.now), false
+	for _, d := range p.live {
+		d.Gone, d.Updated = true, MillisOf(p.now)
+	}
+}

@@ -1,0 +1,122 @@
+package ecs
+
+import (
+	"context"
+
+	api "berth/api/ecs"
+	"berth/aws"
+	"berth/ecs/rollout"
+	"berth/store"
+)
+
+// UpdateService changes the members that are given. Another task definition, or forceNewDeployment, starts a deployment.
+func (s *Service) UpdateService(ctx context.Context, in *api.UpdateServiceRequest) (*api.UpdateServiceResponse, error) {
+	if value(in.Service) == "" {
+		return nil, invalid("Service can not be blank.")
+	}
+	if err := (later{
+		loadBalancers: in.LoadBalancers, registries: in.ServiceRegistries, connect: in.ServiceConnectConfiguration,
+		volumes: in.VolumeConfigurations, lattice: in.VpcLatticeConfigurations, providers: in.CapacityProviderStrategy,
+		controller: in.DeploymentController, platform: in.PlatformVersion, network: in.NetworkConfiguration,
+		exec: in.EnableExecuteCommand, rebalancing: in.AvailabilityZoneRebalancing,
+	}).refuse(); err != nil {
+		return nil, err
+	}
+	caller, now := aws.CallerFrom(ctx), s.now()
+	ids := newDeploymentIDs(now)
+	var out ServiceRecord
+	err := s.store.Update(ctx, func(tx *store.Tx) error {
+		cluster, err := activeCluster(ctx, tx, serviceCluster(in.Cluster, in.Service))
+		if err != nil {
+			return err
+		}
+		v, ok := findService(tx, caller, cluster.Name, *in.Service)
+		if !ok {
+			return aws.Errorf(codeServiceNotFound, msgServiceNotFound)
+		}
+		if v.Status() != statusActive {
+			return aws.Errorf(codeServiceNotActive, msgServiceNotActive)
+		}
+		out, err = updateService(tx, caller, v, in, ids, MillisOf(now))
+		return err
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.log.Info("service updated", "service", out.ARN())
+	return &api.UpdateServiceResponse{Service: new(serviceWire(s.store.Read(), out, true))}, nil
+}
+
+func updateService(tx *store.Tx, c aws.Caller, v ServiceRecord, in *api.UpdateServiceRequest, ids deploymentIDs, now Millis) (ServiceRecord, error) {
+	if err := checkDesired(v.Daemon, in.DesiredCount, false); err != nil {
+		return v, err
+	}
+	if in.DesiredCount != nil {
+		v.Desired = *in.DesiredCount
+	}
+	if err := (settings{
+		config: in.DeploymentConfiguration, strategy: in.PlacementStrategy, constraints: in.PlacementConstraints,
+		managedTags: in.EnableECSManagedTags, propagate: in.PropagateTags, grace: in.HealthCheckGracePeriodSeconds,
+	}).apply(&v); err != nil {
+		return v, err
+	}
+	primary, _ := Deployments.Get(tx, v.deploymentKey(v.Primary))
+	d, known := TaskDefinitions.Get(tx, primary.DefinitionKey())
+	if value(in.TaskDefinition) != "" {
+		given, err := runnableDefinition(tx, c, in.TaskDefinition)
+		if err != nil {
+			return v, err
+		}
+		d, known = given, true
+	}
+	if known {
+		if _, err := v.launch(d); err != nil {
+			return v, err
+		}
+	}
+	if value(in.ForceNewDeployment) || d.Key() != primary.DefinitionKey() {
+		if !known {
+			return v, clientError(msgDefinitionNotFound)
+		}
+		v.newDeployment(tx, ids, d, now)
+	} else if primary.Rounds > 0 {
+		primary.setPause(rollout.Pause{})
+		Deployments.Put(tx, primary)
+	}
+	Services.Put(tx, v)
+	return v, nil
+}
+
+// DeleteService ends a service: its tasks stop, then it is INACTIVE. Deleting it again returns it again.
+func (s *Service) DeleteService(ctx context.Context, in *api.DeleteServiceRequest) (*api.DeleteServiceResponse, error) {
+	if value(in.Service) == "" {
+		return nil, invalid("Service can not be blank.")
+	}
+	caller, now := aws.CallerFrom(ctx), MillisOf(s.now())
+	var out ServiceRecord
+	err := s.store.Update(ctx, func(tx *store.Tx) error {
+		cluster, err := activeCluster(ctx, tx, serviceCluster(in.Cluster, in.Service))
+		if err != nil {
+			return err
+		}
+		var ok bool
+		if out, ok = findService(tx, caller, cluster.Name, *in.Service); !ok {
+			return aws.Errorf(codeServiceNotFound, msgServiceNotFound)
+		}
+		if out.Ended != 0 || out.Draining && (out.Force || !value(in.Force)) {
+			return nil
+		}
+		if !value(in.Force) && !out.Daemon && out.Desired > 0 {
+			return invalid("The service cannot be stopped while it is scaled above 0.")
+		}
+		out.Draining, out.Desired, out.Force = true, 0, value(in.Force)
+		out.supersede(tx, now)
+		Services.Put(tx, out)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	s.log.Info("service deleted", "service", out.ARN())
+	return &api.DeleteServiceResponse{Service: new(serviceWire(s.store.Read(), out, true))}, nil
+}
