@@ -69,6 +69,8 @@ whose tests call them. What is done in another way than by AWS stands in [differ
 	fields(w, convert(ecs.RegisterTaskDefinitionCoverage()))
 	fmt.Fprint(w, "## Fields of RunTask\n\n")
 	fields(w, convert(ecs.RunTaskCoverage()))
+	fmt.Fprint(w, "## Fields of CreateService and UpdateService\n\n")
+	fields(w, convert(ecs.CreateServiceCoverage()))
 	return nil
 }
 
