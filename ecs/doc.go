@@ -1,5 +1,5 @@
 // Package ecs is the control plane of Amazon ECS: clusters, task definitions, tasks, container instances,
-// attributes, account settings and tags.
+// attributes, services and their deployments, account settings and tags.
 //
 // The nouns and how they refer to each other:
 //
@@ -7,12 +7,19 @@
 //	               (reservations)      │
 //	                                   └── RunToken (client tokens of RunTask)
 //
+//	Service ──< Deployment >── TaskDefinition      a service's tasks have the group service:<name> and are
+//	   └──< ServiceEvent                           startedBy ecs-svc/<number of the deployment>
+//
+// A deployment begins IN_PROGRESS and ends COMPLETED or FAILED; a rollback brings the one that was last COMPLETED back
+// to IN_PROGRESS. A service is ACTIVE, then DRAINING, then INACTIVE.
+//
 // A task's states. desiredStatus is RUNNING or STOPPED and changes once; lastStatus only moves to the right:
 //
 //	PROVISIONING → PENDING → ACTIVATING → RUNNING → DEACTIVATING → STOPPING → DEPROVISIONING → STOPPED
 //
 // Handlers write what is wanted (RunTask, StartTask, StopTask). Agents' reports, through ApplyReport, write what
-// is (lastStatus, containers, time stamps). Nothing else moves a task but the end of its container instance.
+// is (lastStatus, containers, time stamps). Nothing else moves a task but the scheduler of its service and the end of
+// its container instance.
 // Reconcilers remove what is over: stopped tasks after seven days, deleted definitions and clusters, old client tokens.
 //
 // Files:
@@ -33,6 +40,10 @@
 //	report.go            what a machine says became of its tasks, for package dispatch
 //	task_reconciler.go, retention.go   what ends and removes records
 //	containerinstance*.go, attribute*.go, why.go   machines
+//	service.go           the service record and its events; service_request.go, _create, _update, _describe: its operations
+//	service_reconciler.go, service_pass.go, service_rollout.go, service_daemon.go   the scheduler; it asks package rollout
+//	servicedeployment*.go   deployments, service revisions
+//	taskprotection.go
 //	accountsetting.go, tag.go
 //	coverage.go          which operations and fields are acted on, stored only or refused
 package ecs
