@@ -45,7 +45,9 @@ func (c *Client) Derive(ctx context.Context, v *api.Service, container, image st
 	if err := json.Unmarshal(raw, &in); err != nil {
 		return "", fmt.Errorf("copy the task definition: %w", err)
 	}
-	in.Tags = have.Tags
+	if len(have.Tags) > 0 {
+		in.Tags = have.Tags
+	}
 	i, err := whichContainer(in.ContainerDefinitions, container)
 	if err != nil {
 		return "", err
@@ -143,20 +145,21 @@ type ServiceFollower struct {
 	line   string
 	said   time.Time
 	events map[string]bool
-	failed map[string]bool // tasks whose end was shown
-	began  time.Time
+	// failing are deployments of which tasks have failed, failed tasks whose end was shown.
+	failing, failed map[string]bool
+	began           time.Time
 }
 
 // Follow writes until the goal is reached. After the timeout it is a *Failure with ExitTimedOut.
 func (f *ServiceFollower) Follow(ctx context.Context, name string, timeout time.Duration, goal Goal) error {
 	f.began = time.Now()
-	f.events, f.failed = map[string]bool{}, map[string]bool{}
+	f.events, f.failing, f.failed = map[string]bool{}, map[string]bool{}, map[string]bool{}
 	for {
 		v, d, err := f.look(ctx, name)
 		if err != nil {
 			return err
 		}
-		if err := f.show(ctx, v); err != nil {
+		if err := f.show(ctx, v, d); err != nil {
 			return err
 		}
 		if done, err := goal(v, d); done || err != nil {
@@ -191,9 +194,13 @@ func (f *ServiceFollower) say(format string, args ...any) {
 	fmt.Fprintf(f.Out, "%s %4.0fs  %s\n", f.said.Format("15:04:05"), f.said.Sub(f.began).Seconds(), fmt.Sprintf(format, args...))
 }
 
-func (f *ServiceFollower) show(ctx context.Context, v *api.Service) error {
+func (f *ServiceFollower) show(ctx context.Context, v *api.Service, d *api.ServiceDeployment) error {
+	since := f.began.Add(-time.Second)
+	if d.CreatedAt != nil && d.CreatedAt.After(since) {
+		since = d.CreatedAt.Time
+	}
 	for _, e := range slices.Backward(v.Events) {
-		if id := aws.Value(e.Id); !f.events[id] && e.CreatedAt != nil && e.CreatedAt.After(f.began.Add(-time.Second)) {
+		if id := aws.Value(e.Id); !f.events[id] && e.CreatedAt != nil && !e.CreatedAt.Before(since) {
 			f.events[id] = true
 			f.say("%s", strings.TrimPrefix(aws.Value(e.Message), "(service "+aws.Value(v.ServiceName)+") "))
 		}
@@ -219,13 +226,12 @@ func summary(v *api.Service) string {
 
 // showFailures shows how tasks of unfinished deployments ended, with the end of their logs.
 func (f *ServiceFollower) showFailures(ctx context.Context, v *api.Service) error {
-	failing := map[string]bool{}
 	for _, d := range v.Deployments {
 		if aws.Value(d.FailedTasks) > 0 || d.RolloutState == api.DeploymentRolloutStateFailed {
-			failing[aws.Value(d.Id)] = true
+			f.failing[aws.Value(d.Id)] = true
 		}
 	}
-	if len(failing) == 0 {
+	if len(f.failing) == 0 {
 		return nil
 	}
 	tasks, err := f.Client.Tasks(ctx, f.Cluster, api.DesiredStatusStopped, "", aws.Value(v.ServiceName))
@@ -234,7 +240,7 @@ func (f *ServiceFollower) showFailures(ctx context.Context, v *api.Service) erro
 	}
 	for _, t := range tasks {
 		arn := aws.Value(t.TaskArn)
-		if !failing[aws.Value(t.StartedBy)] || f.failed[arn] || t.StopCode == api.TaskStopCodeServiceSchedulerInitiated && t.HealthStatus != api.HealthStatusUnhealthy {
+		if !f.failing[aws.Value(t.StartedBy)] || f.failed[arn] || t.StopCode == api.TaskStopCodeServiceSchedulerInitiated && t.HealthStatus != api.HealthStatusUnhealthy {
 			continue
 		}
 		f.failed[arn] = true

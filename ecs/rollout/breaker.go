@@ -73,7 +73,7 @@ type Pause struct {
 // After is the pause after the failure of a task. Tasks of one attempt count once: what was made before the last
 // failure does not raise it.
 func (p Pause) After(now, created time.Time, ran bool) Pause {
-	if p.Rounds > 0 && !created.After(p.Last) {
+	if p.Rounds > 0 && created.Before(p.Last) {
 		p.Ran = p.Ran && ran
 		return p
 	}

@@ -183,14 +183,14 @@ func TestPauseGrowsOncePerAttempt(t *testing.T) {
 	now := noon
 	var waits []string
 	for range 13 {
-		created := now
+		created := now // the moment of the failure before, when nothing had to be waited for
 		now = now.Add(time.Millisecond)
 		for range 5 { // tasks of one attempt
 			p = p.After(now, created, false)
 		}
 		wait := max(p.Until().Sub(now), 0)
 		waits = append(waits, wait.String())
-		now = now.Add(wait + time.Millisecond)
+		now = now.Add(wait)
 	}
 	want := "0s 1s 2s 4s 8s 16s 32s 1m4s 2m8s 4m16s 8m32s 15m0s 15m0s"
 	if got := strings.Join(waits, " "); got != want {

@@ -2,7 +2,11 @@ package e2e
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
 	"slices"
 	"strings"
 	"syscall"
@@ -179,5 +183,48 @@ func TestKillingTheServerInMidDeploymentResumesIt(t *testing.T) {
 	}
 	if n := len(probePIDs("svc-kill-mark")); n != 3 {
 		t.Errorf("%d processes, want 3", n)
+	}
+}
+
+func TestDeployShowsWhyARevisionFails(t *testing.T) {
+	b := shared(t)
+	good := b.serviceDefinition("svc-cli", `"sleep","svc-cli-mark"`)
+	b.createService(&ecs.CreateServiceInput{
+		ServiceName: new("svc-cli"), TaskDefinition: &good, DesiredCount: new(int32(1)),
+		DeploymentConfiguration: &types.DeploymentConfiguration{DeploymentCircuitBreaker: &types.DeploymentCircuitBreaker{Enable: true, Rollback: true}},
+	})
+	b.berth("wait", "svc-cli", "--until", "deployed")
+	file := filepath.Join(t.TempDir(), "bad.json")
+	text := fmt.Sprintf(`{"family":"svc-cli","containerDefinitions":[{"name":"main","image":%q,"memory":8,"command":["/bin/probe","exit","7"],
+		"logConfiguration":{"logDriver":"awslogs","options":{"awslogs-group":"svc-cli","awslogs-region":"us-east-1","awslogs-stream-prefix":"x","awslogs-create-group":"true"}}}]}`, b.probe())
+	if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	out, err := b.try("deploy", "svc-cli", "--task-definition", file)
+	if code, ok := errors.AsType[*exec.ExitError](err); !ok || code.ExitCode() != 1 {
+		t.Errorf("a failed deployment ends with %v, want exit code 1", err)
+	}
+	for _, part := range []string{"exit code 7", "main | ending with 7", "rolling back to deployment", "ended as ROLLBACK"} {
+		if !strings.Contains(out, part) {
+			t.Errorf("no %q in\n%s", part, out)
+		}
+	}
+	b.completed("svc-cli", good)
+	b.berth("scale", "svc-cli", "2")
+	b.berth("deploy", "svc-cli", "--image", b.probeWith("svc-cli", "two"))
+	if v := b.service("svc-cli"); *v.TaskDefinition == good || v.RunningCount != 2 {
+		t.Errorf("after deploy: %s", dump(v))
+	}
+	b.berth("rollback", "svc-cli")
+	if v := b.service("svc-cli"); *v.TaskDefinition != good {
+		t.Errorf("after rollback: %s", dump(v))
+	}
+	_, err = b.try("wait", "none")
+	if code, ok := errors.AsType[*exec.ExitError](err); !ok || code.ExitCode() != 6 {
+		t.Errorf("waiting for no service: %v", err)
+	}
+	_, err = b.try("deploy", "svc-cli", "--image", "127.0.0.1:1/none:1", "--timeout", "1s")
+	if code, ok := errors.AsType[*exec.ExitError](err); !ok || code.ExitCode() != 3 {
+		t.Errorf("a deployment that takes longer than the timeout: %v", err)
 	}
 }
