@@ -97,6 +97,9 @@ func stopTasks(ctx context.Context, o *options, wait time.Duration) error {
 	if err != nil || instance == "" {
 		return err
 	}
+	if err := drain(ctx, c, o.dataDir, instance); err != nil {
+		return err
+	}
 	cluster := clusterOf(instance)
 	asked := map[string]bool{}
 	tick := time.NewTicker(200 * time.Millisecond)

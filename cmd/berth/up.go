@@ -138,7 +138,12 @@ func up(ctx context.Context, o *options, f *upFlags, w io.Writer) error {
 	err = supervise.Run(ctx, log, w, []supervise.Child{
 		{
 			Name: "server", Path: self, Args: append(append([]string{"server", "--local-token-file", tokenFile}, common...), f.server.args(o)...),
-			Ready: func(ctx context.Context) error { return waitReady(ctx, f.server.listen) },
+			Ready: func(ctx context.Context) error {
+				if err := waitReady(ctx, f.server.listen); err != nil {
+					return err
+				}
+				return undrain(ctx, o)
+			},
 		},
 		{
 			Name: "agent", Path: self, Args: append(append([]string{"agent", "--server", "https://" + f.server.agentListen, "--token-file", tokenFile}, common...), f.agent.args(o)...),

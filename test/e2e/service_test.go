@@ -94,7 +94,8 @@ func TestServiceHealsRollsAndScales(t *testing.T) {
 		break
 	}
 	eventually(t, "a killed container's task is replaced", func() (bool, string) {
-		v, now := b.service("svc-web"), b.serviceTasks("svc-web")
+		now := b.serviceTasks("svc-web") // before the count, or that may be of the time before the kill
+		v := b.service("svc-web")
 		kept := slices.DeleteFunc(slices.Clone(now), func(arn string) bool { return !slices.Contains(before, arn) })
 		return v.RunningCount == 3 && len(now) == 3 && len(kept) == 2, dump(v)
 	})
@@ -227,4 +228,20 @@ func TestDeployShowsWhyARevisionFails(t *testing.T) {
 	if code, ok := errors.AsType[*exec.ExitError](err); !ok || code.ExitCode() != 3 {
 		t.Errorf("a deployment that takes longer than the timeout: %v", err)
 	}
+}
+
+func TestDownEndsServicesAndUpStartsThemAgain(t *testing.T) {
+	b := start(t)
+	definition := b.serviceDefinition("svc-down", `"sleep","svc-down-mark"`)
+	b.createService(&ecs.CreateServiceInput{ServiceName: new("svc-down"), TaskDefinition: &definition, DesiredCount: new(int32(2))})
+	b.completed("svc-down", definition)
+	b.berth("down")
+	if left := probePIDs("svc-down-mark"); len(left) != 0 {
+		t.Errorf("processes after down: %v", left)
+	}
+	b.up()
+	eventually(t, "the service is back", func() (bool, string) {
+		v := b.service("svc-down")
+		return v.RunningCount == 2 && len(probePIDs("svc-down-mark")) == 2, dump(v)
+	})
 }
