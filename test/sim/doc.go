@@ -1,6 +1,8 @@
 // Package sim has scenario tests: the whole control plane in one process, with a store in memory, asked by the AWS SDK
-// over pipes; machines are simulated and speak the real protocol over mutual TLS; time is virtual. So a week of
-// retention or a machine that is silent for an hour takes milliseconds, and a run repeats itself.
+// over pipes; machines are simulated and speak the real protocol over mutual TLS; time is virtual. So an hour of
+// retention or a machine that is silent for minutes takes milliseconds.
+//
+// BERTH_SIM_LOG=1 with -v shows the control plane's log.
 //
 //	wire_test.go      listeners and cables that can be pulled
 //	world_test.go     the control plane and its client

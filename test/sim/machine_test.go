@@ -46,6 +46,7 @@ type machine struct {
 	instance string
 	seq      uint64
 	state    map[string]string // the agent's memory: task ARN to last status
+	forgot   map[string]bool   // tasks that it does not know of any more
 	refused  string            // why the server closed the session for good
 
 	// What really happened on the machine; no agent forgets it.
@@ -57,7 +58,7 @@ type machine struct {
 // join makes a machine with its certificate and starts its agent.
 func (w *world) join(name string) *machine {
 	w.Helper()
-	m := &machine{w: w, name: name, cable: &cable{}, started: map[string]int{}, stopped: map[string]int{}, state: map[string]string{}}
+	m := &machine{w: w, name: name, cable: &cable{}, started: map[string]int{}, stopped: map[string]int{}, state: map[string]string{}, forgot: map[string]bool{}}
 	m.certify()
 	w.machines = append(w.machines, m)
 	m.boot()
@@ -216,6 +217,7 @@ func (m *machine) assigned(body []byte) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	for _, t := range in.Tasks {
+		delete(m.forgot, t.Arn)
 		last, known := m.state[t.Arn]
 		running := m.started[t.Arn] > m.stopped[t.Arn]
 		switch {
@@ -225,7 +227,7 @@ func (m *machine) assigned(body []byte) {
 				continue
 			}
 			m.state[t.Arn] = "STOPPING"
-			if last == "STOPPED" || !running {
+			if !running {
 				m.state[t.Arn] = "STOPPED"
 			}
 			go m.later(stopTime, t.Arn, "STOPPED")
@@ -337,7 +339,16 @@ func (m *machine) send(kind string, body any) {
 func (m *machine) forget() {
 	m.mu.Lock()
 	defer m.mu.Unlock()
+	for arn := range m.state {
+		m.forgot[arn] = true
+	}
 	m.state, m.seq = map[string]string{}, 0
+}
+
+func (m *machine) forgotten(arn string) bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.forgot[arn]
 }
 
 func (m *machine) arn() string {

@@ -68,8 +68,8 @@ type cable struct {
 
 // join carries bytes between two ends until one is closed or the cable is pulled.
 func (c *cable) join(a, b net.Conn) {
-	there, back := newLine(c.delay), newLine(c.delay)
 	c.mu.Lock()
+	there, back := newLine(c.delay), newLine(c.delay)
 	c.lines = append(c.lines, there, back)
 	c.mu.Unlock()
 	there.carry(a, b)
@@ -90,6 +90,13 @@ func (c *cable) plug() {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.out = false
+}
+
+// slow delays what connections made from now on carry.
+func (c *cable) slow(d time.Duration) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.delay = d
 }
 
 func (c *cable) isOut() bool {

@@ -90,7 +90,7 @@ func newWorld(t *testing.T, dir string) *world {
 		if err := s.Close(); err != nil {
 			t.Errorf("close: %v", err)
 		}
-		synctest.Wait()
+		w.settle(time.Minute) // slow cables carry their last
 	})
 	synctest.Wait()
 	return w
