@@ -149,7 +149,7 @@ func fields(w io.Writer, rows []row) {
 }
 
 var (
-	callInGo  = regexp.MustCompile(`\.([A-Z][A-Za-z]+)\(|"([A-Z][A-Za-z]+)"`)
+	callInGo  = regexp.MustCompile(`\.(?:New)?([A-Z][A-Za-z]+?)(?:Paginator)?\(|"([A-Z][A-Za-z]+)"`)
 	callInCLI = regexp.MustCompile(`"(ecs|logs|ecr|sts)", "([a-z]+(?:-[a-z]+)+)"`)
 )
 
