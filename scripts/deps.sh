@@ -10,6 +10,8 @@ want=(
   "gcc:gcc"
   "pkg-config:pkg-config"
   "curl:curl"
+  "ip:iproute2"
+  "ps:procps"
   "aws:awscli"
   "/usr/include/seccomp.h:libseccomp-dev"
   "/etc/ssl/certs/ca-certificates.crt:ca-certificates"
