@@ -2,6 +2,7 @@ package ecs
 
 import (
 	"context"
+	"errors"
 	"maps"
 	"slices"
 	"strings"
@@ -88,7 +89,7 @@ func (s *Service) UntagResource(ctx context.Context, in *api.UntagResourceReques
 // ListTagsForResource shows a resource's tags in order of keys.
 func (s *Service) ListTagsForResource(ctx context.Context, in *api.ListTagsForResourceRequest) (*api.ListTagsForResourceResponse, error) {
 	found, err := findTagged(s.store.Read(), aws.CallerFrom(ctx), in.ResourceArn)
-	if e, ok := err.(*aws.Error); ok && e.Code == codeNotFound {
+	if e, ok := errors.AsType[*aws.Error](err); ok && e.Code == codeNotFound {
 		return nil, invalid("%s", e.Message) // the model gives this operation no ResourceNotFoundException
 	}
 	if err != nil {

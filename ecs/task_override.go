@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"slices"
 	"strconv"
 
@@ -16,7 +17,7 @@ const maxOverrideLength = 8192
 
 // asInvalid gives an error of the registration checks the code that RunTask uses for the same text.
 func asInvalid(err error) error {
-	if e, ok := err.(*aws.Error); ok && e.Code == codeClient {
+	if e, ok := errors.AsType[*aws.Error](err); ok && e.Code == codeClient {
 		return invalid("%s", e.Message)
 	}
 	return err

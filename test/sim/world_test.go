@@ -153,19 +153,6 @@ func (w *world) run(n int32) []string {
 	return arns
 }
 
-// runOn starts one task on a machine, by placing it there.
-func (w *world) runOn(m *machine) string {
-	w.Helper()
-	out, err := w.ecs.StartTask(w.Context(), &sdk.StartTaskInput{TaskDefinition: new("web"), ContainerInstances: []string{m.arn()}})
-	if err != nil {
-		w.Fatal(err)
-	}
-	if len(out.Tasks) != 1 {
-		w.Fatalf("start: %+v", out.Failures)
-	}
-	return *out.Tasks[0].TaskArn
-}
-
 func (w *world) stop(arn string) {
 	w.Helper()
 	if _, err := w.ecs.StopTask(w.Context(), &sdk.StopTaskInput{Task: &arn, Reason: new("asked")}); err != nil {
