@@ -67,6 +67,8 @@ type Hello struct {
 	Zone       string          `json:"zone,omitzero"`
 	Attributes []ecs.Attribute `json:"attributes,omitzero"` // capabilities and the machine's own
 	Address    string          `json:"address,omitzero"`    // the machine's address as it sees it
+	// Ingress says that this machine carries load balancers' traffic.
+	Ingress bool `json:"ingress,omitzero"`
 }
 
 // Welcome answers Hello.
