@@ -19,5 +19,6 @@
 //	frame.go      frames of agents, checked
 //	machine.go    which session of a machine may write
 //	logs.go       log events of tasks
+//	ingress.go    what machines balance, what they say of targets, what they count
 //	limiter.go    how often an address may try to join
 package dispatch

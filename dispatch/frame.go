@@ -5,8 +5,10 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"berth/agent/proto"
+	"berth/elbv2/haproxy"
 )
 
 // Limits on what a machine may say.
@@ -14,6 +16,9 @@ const (
 	maxHello       = 1 << 20
 	maxReportTasks = 20_000
 	maxList        = 10_000 // ports, attributes, containers, steps
+	maxTargets     = 50_000
+	maxName        = 512  // names of groups and targets, reasons
+	maxText        = 2048 // what people read
 )
 
 // inbound is one frame of an agent. Exactly one pointer is set.
@@ -21,6 +26,7 @@ type inbound struct {
 	hello     *proto.Hello
 	report    *proto.Report
 	heartbeat *proto.Heartbeat
+	ingress   *proto.IngressReport
 	close     *proto.Close
 }
 
@@ -46,6 +52,11 @@ func decodeFrame(text []byte) (inbound, error) {
 	case proto.TypeHeartbeat:
 		in.heartbeat = new(proto.Heartbeat)
 		err = decodeOne(f.Body, in.heartbeat)
+	case proto.TypeIngressReport:
+		in.ingress = new(proto.IngressReport)
+		if err = decodeOne(f.Body, in.ingress); err == nil {
+			err = checkIngress(in.ingress)
+		}
 	case proto.TypeClose:
 		in.close = new(proto.Close)
 		err = decodeOne(f.Body, in.close)
@@ -84,6 +95,37 @@ func checkReport(r *proto.Report) error {
 		t := &r.Tasks[i]
 		if n := max(len(t.Containers), len(t.Steps)); n > maxList {
 			return fmt.Errorf("a list of task %q has %d entries", clip(t.Arn), n)
+		}
+	}
+	return nil
+}
+
+// targetStates are those that a machine may see a target in.
+var targetStates = []string{proto.TargetInitial, proto.TargetHealthy, proto.TargetUnhealthy, proto.TargetDraining, proto.TargetDrained}
+
+func checkIngress(r *proto.IngressReport) error {
+	switch {
+	case r.Seq == 0:
+		return errors.New("it has no sequence number")
+	case len(r.Targets) > maxTargets:
+		return fmt.Errorf("it has %d targets", len(r.Targets))
+	case len(r.Published) > haproxy.MaxNumber:
+		return fmt.Errorf("it publishes %d load balancers", len(r.Published))
+	case len(r.Problem) > maxText:
+		return fmt.Errorf("its problem has %d bytes", len(r.Problem))
+	}
+	for id := range r.Published {
+		if len(id) > maxName {
+			return fmt.Errorf("it publishes %q", clip(id))
+		}
+	}
+	for i := range r.Targets {
+		t := &r.Targets[i]
+		if !slices.Contains(targetStates, t.State) {
+			return fmt.Errorf("target %q is in the state %q", clip(t.Target), clip(t.State))
+		}
+		if max(len(t.Group), len(t.Target), len(t.Reason)) > maxName || max(len(t.Description), len(t.Probe)) > maxText {
+			return fmt.Errorf("a text of target %q is too long", clip(t.Target))
 		}
 	}
 	return nil

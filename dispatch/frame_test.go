@@ -11,6 +11,8 @@ func FuzzFrame(f *testing.F) {
 		`{"type":"hello","body":{"protocolVersion":1,"cpu":1024,"memory":1024,"ports":["22"]}}`,
 		`{"type":"report","body":{"seq":1,"full":true,"tasks":[{"arn":"a","lastStatus":"RUNNING","containers":[{"name":"c","exitCode":1}]}]}}`,
 		`{"type":"heartbeat","body":{"revision":3,"impaired":"disk"}}`, `{"type":"close","body":{}}`,
+		`{"type":"ingress-report","body":{"seq":1,"revision":2,"full":true,"loopback":"127.128.0.0/22","published":{"app/a/1":"10.0.0.1"},"targets":[{"group":"targetgroup/a/1","target":"i-1:80","since":5,"state":"healthy"}]}}`,
+		`{"type":"ingress-report","body":{"seq":1,"loopback":"x","targets":[{"state":"splendid"}]}}`,
 		`{"type":"report","body":null}`, `null`, `[]`, `{"type":"hello","body":"x"}`, "", "\xff",
 	} {
 		f.Add([]byte(seed))
@@ -21,7 +23,7 @@ func FuzzFrame(f *testing.F) {
 			return
 		}
 		var set []any
-		for _, v := range []any{in.hello, in.report, in.heartbeat, in.close} {
+		for _, v := range []any{in.hello, in.report, in.heartbeat, in.ingress, in.close} {
 			if raw, err := json.Marshal(v); err != nil {
 				t.Errorf("%s: %v", text, err)
 			} else if string(raw) != "null" {
@@ -30,6 +32,9 @@ func FuzzFrame(f *testing.F) {
 		}
 		if len(set) != 1 {
 			t.Errorf("%s: %d messages", text, len(set))
+		}
+		if in.ingress != nil && in.ingress.Seq == 0 {
+			t.Errorf("%s: an ingress report without number", text)
 		}
 		if in.report != nil && in.report.Seq == 0 {
 			t.Errorf("%s: a report without number", text)

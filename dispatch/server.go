@@ -22,13 +22,15 @@ type LogSink interface {
 	PutLogEvents(ctx context.Context, account, region string, batch proto.LogBatch) error
 }
 
-// Config of a Server. All but the durations are required.
+// Config of a Server. All but Metrics and the durations are required.
 type Config struct {
 	Store     *store.Store
 	ECS       *ecs.Service
 	Authority *Authority
 	Tokens    Tokens
 	Logs      LogSink
+	// Metrics takes what machines count for load balancers; nil means that it is refused.
+	Metrics MetricSink
 	// Registry serves /v2/ pulls without login; RegistryHost is the host:port in the names of its images.
 	Registry     http.Handler
 	RegistryHost func() string
@@ -40,7 +42,8 @@ type Config struct {
 // Server is the control plane's end of the agent protocol.
 type Server struct {
 	Config
-	joins *limiter
+	joins   *limiter
+	balance balance
 
 	open sync.WaitGroup // session handlers
 
@@ -61,7 +64,7 @@ func New(c Config) *Server {
 	if c.Heartbeat == 0 {
 		c.Heartbeat = DefaultHeartbeat
 	}
-	return &Server{Config: c, joins: newLimiter(), sessions: map[string]*session{}, byMachine: map[string]*session{}}
+	return &Server{Config: c, joins: newLimiter(), sessions: map[string]*session{}, byMachine: map[string]*session{}, balance: balance{places: map[string]*placeFrame{}}}
 }
 
 // Serve listens to agents until ctx ends. Their tasks go on without it.
@@ -79,6 +82,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 		TLSNextProto: map[string]func(*http.Server, *tls.Conn, http.Handler){},
 	}
 	g.Go(func() error { s.watch(ctx); return nil })
+	g.Go(func() error { s.watchIngress(ctx); return nil })
 	g.Go(func() error {
 		if err := server.Serve(tls.NewListener(ln, config)); !errors.Is(err, http.ErrServerClosed) {
 			return err
@@ -97,6 +101,7 @@ func (s *Server) Handler(ctx context.Context) http.Handler {
 	mux.HandleFunc("POST "+proto.PathJoin, s.join)
 	mux.HandleFunc("POST "+proto.PathRenew, s.known(s.renew))
 	mux.HandleFunc("POST "+proto.PathLogs, s.known(s.logs))
+	mux.HandleFunc("POST "+proto.PathMetrics, s.known(s.metrics))
 	mux.HandleFunc("GET "+proto.PathSession, s.known(func(w http.ResponseWriter, r *http.Request, who ecs.Machine) { s.session(ctx, w, r, who) }))
 	registry := http.StripPrefix(proto.PathRegistry, s.Registry)
 	mux.HandleFunc("GET "+proto.PathRegistry+"/", s.known(func(w http.ResponseWriter, r *http.Request, _ ecs.Machine) { registry.ServeHTTP(w, r) }))
@@ -132,6 +137,7 @@ func (s *Server) watch(ctx context.Context) {
 			}
 			if _, after, ok := ecs.ContainerInstances.Change(c); ok && after != nil && after.Status == ecs.InstanceInactive {
 				s.wake(after.Key())
+				s.rebalance(map[string]bool{after.Account + "/" + after.Region: true})
 			}
 		}
 	}

@@ -45,16 +45,23 @@ type session struct {
 	instance string // key of the container instance
 	machine  string
 	out      chan proto.Frame // frames for the writer
-	changed  chan struct{}
-	ending   chan string // why the server ends it
+	changed  chan struct{}    // the assignment
+	ending   chan string      // why the server ends it
 	done     chan struct{}
 
+	// Of load balancing.
+	instanceARN string
+	place       string        // account/region whose load balancers the machine carries; empty if it carries none
+	rebalanced  chan struct{} // what to balance has changed
+
 	// The reader's own.
-	heard time.Time // when the last frame came
-	seq   uint64    // of the newest report that was applied
+	heard      time.Time // when the last frame came
+	seq        uint64    // of the newest report that was applied
+	ingressSeq uint64    // likewise, of load balancing
 
 	// The writer's own: what was sent.
 	revision uint64
+	balanced uint64          // revision of the ingress
 	sent     map[string]bool // keys of definitions
 	last     []proto.Task
 
@@ -83,7 +90,7 @@ func (s *Server) session(ctx context.Context, w http.ResponseWriter, r *http.Req
 	conn.SetReadLimit(maxHello)
 	one := &session{
 		server: s, conn: conn, id: aws.NewUUID(), machine: who.ID, log: s.Log.With("machine", who.ID),
-		out: make(chan proto.Frame, 16), changed: make(chan struct{}, 1), ending: make(chan string, 1), done: make(chan struct{}),
+		out: make(chan proto.Frame, 16), changed: make(chan struct{}, 1), rebalanced: make(chan struct{}, 1), ending: make(chan string, 1), done: make(chan struct{}),
 		sent: map[string]bool{}, strays: map[string]bool{}, steps: map[string][]proto.Step{},
 	}
 	instance, err := one.begin(ctx, who)
@@ -92,6 +99,7 @@ func (s *Server) session(ctx context.Context, w http.ResponseWriter, r *http.Req
 		return
 	}
 	conn.SetReadLimit(proto.MaxFrame)
+	one.instanceARN = instance.ARN().String()
 	one.instance, one.log = instance.Key(), s.Log.With("instance", instance.ID)
 	s.enter(one)
 	defer close(one.done)
@@ -128,6 +136,9 @@ func (one *session) begin(ctx context.Context, who ecs.Machine) (ecs.ContainerIn
 	if one.seq, err = one.server.takeSession(ctx, who, one.id); err != nil {
 		return ecs.ContainerInstance{}, err
 	}
+	if f.hello.Ingress {
+		one.place = who.Account + "/" + who.Region
+	}
 	return one.server.ECS.Connect(ctx, who, one.id, *f.hello)
 }
 
@@ -156,6 +167,9 @@ func (one *session) run(ctx context.Context, instance ecs.ContainerInstance) err
 		return err
 	}
 	one.wake()
+	if one.place != "" {
+		poke(one.rebalanced)
+	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return one.read(ctx) })
 	g.Go(func() error { return one.write(ctx) })
@@ -184,9 +198,12 @@ func (one *session) end(reason string) {
 }
 
 // wake makes the writer look at the assignment again.
-func (one *session) wake() {
+func (one *session) wake() { poke(one.changed) }
+
+// poke wakes who waits on c, now or when it comes to wait. It never waits.
+func poke(c chan struct{}) {
 	select {
-	case one.changed <- struct{}{}:
+	case c <- struct{}{}:
 	default:
 	}
 }
@@ -225,6 +242,11 @@ func (one *session) handle(ctx context.Context, f inbound) error {
 			return fmt.Errorf("apply report %d: %w", f.report.Seq, err)
 		}
 		return one.queue(ctx, frame(proto.TypeReportAck, proto.ReportAck{Seq: f.report.Seq}))
+	case f.ingress != nil:
+		if err := one.applyIngress(ctx, *f.ingress); err != nil {
+			return fmt.Errorf("apply ingress report %d: %w", f.ingress.Seq, err)
+		}
+		return one.queue(ctx, frame(proto.TypeIngressAck, proto.IngressAck{Seq: f.ingress.Seq}))
 	case f.close != nil:
 		return fmt.Errorf("%w by the agent: %s", errEnded, clip(f.close.Reason))
 	default:
@@ -332,6 +354,10 @@ func (one *session) write(ctx context.Context) error {
 			}
 		case <-one.changed:
 			if err := one.assign(); err != nil {
+				return err
+			}
+		case <-one.rebalanced:
+			if err := one.sendIngress(); err != nil {
 				return err
 			}
 		case reason := <-one.ending:

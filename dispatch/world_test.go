@@ -16,6 +16,7 @@ import (
 	"net"
 	"net/http"
 	"path/filepath"
+	"slices"
 	"sync"
 	"testing"
 	"time"
@@ -27,6 +28,7 @@ import (
 	"berth/aws"
 	"berth/dispatch"
 	"berth/ecs"
+	"berth/elbv2"
 	"berth/store"
 )
 
@@ -75,7 +77,7 @@ func newWorld(t *testing.T) *world { return newWorldAt(t, time.Minute) }
 // newWorldAt is a world with this time between heartbeats.
 func newWorldAt(t *testing.T, heartbeat time.Duration) *world {
 	t.Helper()
-	st, err := store.Open(store.Config{Tables: append(ecs.Tables(), dispatch.Tables()...)})
+	st, err := store.Open(store.Config{Tables: slices.Concat(ecs.Tables(), elbv2.Tables(), dispatch.Tables())})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -20,7 +20,8 @@ type ContainerInstance struct {
 	ID         string `json:"i"` // 32 hex digits; sorts by registration, see newInstanceID
 	Registered Millis `json:"ct"`
 	// Machine is the identity in the certificate of the machine's agent; empty if none ever came.
-	Machine  string `json:"mc,omitzero"`
+	Machine string `json:"mc,omitzero"`
+	// EC2ID is the EC2 instance ID: that of the identity document, of agents of Berth's i- and 17 hex digits (see ec2IDOf), else mi-.
 	EC2ID    string `json:"e,omitzero"`
 	External bool   `json:"x,omitzero"` // launch type EXTERNAL
 
@@ -76,6 +77,8 @@ type InstanceDescription struct {
 	AgentVersion  string `json:"av,omitzero"`
 	AgentHash     string `json:"ah,omitzero"`
 	DockerVersion string `json:"dv,omitzero"`
+	// Address is where other machines reach this one; empty if no agent of Berth's has told.
+	Address string `json:"ad,omitzero"`
 
 	// Version rises by one with each change. Written by: every writer above.
 	Version int64 `json:"ver"`
@@ -107,6 +110,7 @@ const (
 	byInstanceStatus  = "status"  // cluster|status, and cluster|* for all but INACTIVE
 	byInstanceMachine = "machine" // identity of the agent
 	byInstanceEC2ID   = "ec2"     // cluster|ec2InstanceId; all but INACTIVE
+	byInstanceHost    = "host"    // account/region|ec2InstanceId; all but INACTIVE
 )
 
 // ContainerInstances has the machines of all clusters and, for a while, those that were deregistered. Within a
@@ -122,6 +126,9 @@ var ContainerInstances = store.NewTable("ecs/container-instance", ContainerInsta
 	store.Index(byInstanceMachine, func(c ContainerInstance) []string { return one(c.Machine != "", c.Machine) }),
 	store.Index(byInstanceEC2ID, func(c ContainerInstance) []string {
 		return one(c.EC2ID != "" && c.Status != InstanceInactive, c.ClusterKey()+"|"+c.EC2ID)
+	}),
+	store.Index(byInstanceHost, func(c ContainerInstance) []string {
+		return one(c.EC2ID != "" && c.Status != InstanceInactive, c.Account+"/"+c.Region+"|"+c.EC2ID)
 	}),
 )
 

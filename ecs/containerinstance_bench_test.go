@@ -10,6 +10,7 @@ import (
 	api "berth/api/ecs"
 	"berth/aws"
 	"berth/ecs/placement"
+	"berth/elbv2"
 	"berth/store"
 )
 
@@ -17,7 +18,7 @@ import (
 func BenchmarkPick(b *testing.B) {
 	for _, n := range []int{100, 10_000} {
 		b.Run(fmt.Sprintf("instances=%d", n), func(b *testing.B) {
-			st, err := store.Open(store.Config{Tables: Tables()})
+			st, err := store.Open(store.Config{Tables: append(Tables(), elbv2.Tables()...)})
 			if err != nil {
 				b.Fatal(err)
 			}

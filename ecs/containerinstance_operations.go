@@ -7,6 +7,7 @@ import (
 	api "berth/api/ecs"
 	"berth/aws"
 	"berth/ecs/placement"
+	"berth/elbv2"
 	"berth/store"
 )
 
@@ -194,6 +195,7 @@ func (s *Service) DeregisterContainerInstance(ctx context.Context, in *api.Dereg
 		c.Status, c.Removed, c.Connected, c.Session = InstanceInactive, now, false, ""
 		c.Version++
 		ContainerInstances.Put(tx, c)
+		elbv2.Removed(tx, c.Account, c.Region, string(c.ARN()), c.EC2ID)
 		return nil
 	})
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"time"
 
+	"berth/elbv2"
 	"berth/reconcile"
 	"berth/store"
 )
@@ -56,6 +57,7 @@ func (i InstanceReconciler) Reconcile(ctx context.Context, key string) (again ti
 			c.Connected = false
 			c.Version++
 			ContainerInstances.Put(tx, c)
+			elbv2.Disconnected(tx, string(c.ARN()))
 			return nil
 		}
 		if Tasks.CountBy(tx, byTaskActive, key) > 0 {

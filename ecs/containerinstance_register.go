@@ -46,6 +46,8 @@ type machine struct {
 	tcp, udp       []uint16
 	custom         map[string]int64
 
+	address string // IP address
+
 	attributes                             map[string]string
 	agentVersion, agentHash, dockerVersion string
 }
@@ -151,11 +153,12 @@ func (c *ContainerInstance) describe(m machine) {
 // putDescription writes an instance's description if it changed.
 func putDescription(tx *store.Tx, key string, m machine) {
 	d, known := InstanceDescriptions.Get(tx, key)
-	same := known && maps.Equal(d.Attributes, m.attributes) && d.AgentVersion == m.agentVersion && d.AgentHash == m.agentHash && d.DockerVersion == m.dockerVersion
+	same := known && maps.Equal(d.Attributes, m.attributes) && d.AgentVersion == m.agentVersion && d.AgentHash == m.agentHash &&
+		d.DockerVersion == m.dockerVersion && d.Address == m.address
 	if same {
 		return
 	}
-	d.Key, d.Attributes = key, m.attributes
+	d.Key, d.Attributes, d.Address = key, m.attributes, m.address
 	d.AgentVersion, d.AgentHash, d.DockerVersion = m.agentVersion, m.agentHash, m.dockerVersion
 	d.Version++
 	InstanceDescriptions.Put(tx, d)

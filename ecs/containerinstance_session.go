@@ -2,11 +2,16 @@ package ecs
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"net/netip"
 	"slices"
+	"strings"
 	"time"
 
 	"berth/agent/proto"
 	"berth/aws"
+	"berth/elbv2"
 	"berth/store"
 )
 
@@ -49,17 +54,38 @@ func (s *Service) Connect(ctx context.Context, who Machine, session string, h pr
 			}
 			out = ContainerInstance{
 				Account: who.Account, Region: who.Region, Cluster: who.Cluster, ID: fresh, Registered: now,
-				Machine: who.ID, EC2ID: "mi-" + fresh[:17],
+				Machine: who.ID,
 			}
+		}
+		if !strings.HasPrefix(out.EC2ID, "i-") {
+			out.EC2ID = ec2IDOf(out.Key())
 		}
 		out.Connected, out.Session, out.Boot, out.LastSeen, out.Impaired = true, session, h.BootID, now, ""
 		out.describe(m)
 		out.Version++
 		ContainerInstances.Put(tx, out)
 		putDescription(tx, out.Key(), m)
+		elbv2.Connected(tx, out.Account, out.Region, string(out.ARN()), h.Ingress)
 		return nil
 	})
 	return out, err
+}
+
+// ec2IDOf is the EC2 instance ID of a machine that has none of EC2's: load balancers know it by this. It is as stable as
+// the instance's own ID.
+func ec2IDOf(instance string) string {
+	sum := sha256.Sum256([]byte(instance))
+	return "i-" + hex.EncodeToString(sum[:])[:17]
+}
+
+// MachineByInstanceID finds the machine with an EC2 instance ID, in any cluster of the account and region. A machine that
+// was deregistered is none.
+func MachineByInstanceID(r store.Reader, account, region, ec2ID string) (elbv2.Machine, bool) {
+	for c := range ContainerInstances.By(r, byInstanceHost, account+"/"+region+"|"+ec2ID) {
+		d, _ := InstanceDescriptions.Get(r, c.Key())
+		return elbv2.Machine{ARN: string(c.ARN()), Host: d.Address, Zone: d.Attributes[attributeZone]}, true
+	}
+	return elbv2.Machine{}, false
 }
 
 // instanceOf finds the instance of a machine.
@@ -86,6 +112,13 @@ func helloMachine(who Machine, h proto.Hello) (machine, error) {
 	}
 	if h.CPU <= 0 || h.Memory <= 0 {
 		return m, invalid("The agent reports %d CPU units and %d MiB.", h.CPU, h.Memory)
+	}
+	if h.Address != "" {
+		a, err := netip.ParseAddr(h.Address)
+		if err != nil {
+			return m, invalid("The agent's address %q is no IP address.", h.Address)
+		}
+		m.address = a.Unmap().WithZone("").String()
 	}
 	var err error
 	if m.tcp, err = parsePorts(h.Ports); err != nil {
@@ -131,6 +164,9 @@ func (s *Service) Seen(ctx context.Context, instance, session, impaired string) 
 		if !c.Connected || c.Impaired != impaired {
 			c.Version++
 		}
+		if !c.Connected {
+			elbv2.Reconnected(tx, string(c.ARN()))
+		}
 		c.Connected, c.Impaired, c.LastSeen = true, impaired, now
 		ContainerInstances.Put(tx, c)
 		return nil
@@ -149,6 +185,7 @@ func (s *Service) Disconnect(ctx context.Context, instance, session string) erro
 		c.Connected = false
 		c.Version++
 		ContainerInstances.Put(tx, c)
+		elbv2.Disconnected(tx, string(c.ARN()))
 		return nil
 	})
 }

@@ -13,6 +13,7 @@ import (
 	"berth/agent/proto"
 	api "berth/api/ecs"
 	"berth/aws"
+	"berth/elbv2"
 	"berth/store"
 )
 
@@ -30,7 +31,7 @@ type instanceWorld struct {
 
 func newInstanceWorld(t *testing.T) *instanceWorld {
 	t.Helper()
-	st, err := store.Open(store.Config{Tables: Tables()})
+	st, err := store.Open(store.Config{Tables: append(Tables(), elbv2.Tables()...)})
 	if err != nil {
 		t.Fatal(err)
 	}

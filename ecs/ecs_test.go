@@ -10,6 +10,7 @@ import (
 	"berth/agent/proto"
 	api "berth/api/ecs"
 	"berth/aws"
+	"berth/elbv2"
 	"berth/store"
 )
 
@@ -28,7 +29,7 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	st, err := store.Open(store.Config{Tables: Tables()})
+	st, err := store.Open(store.Config{Tables: append(Tables(), elbv2.Tables()...)})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -15,8 +15,13 @@ type Target struct {
 	Port int32  `json:"p"`
 	Zone string `json:"z,omitzero"` // as registered, such as "all"
 	// By is the ARN of the ECS task behind the target; empty if a client registered it.
-	By         string `json:"b,omitzero"`
-	Registered int64  `json:"r"` // ms since the epoch
+	By string `json:"b,omitzero"`
+	// Registered is when the target was registered, ms since the epoch; it rises with every new registration of the same target.
+	// Written by: Register.
+	Registered int64 `json:"r"`
+	// Settled says that the machines that carry traffic have come to a first verdict on this registration. Written by: ApplyReport,
+	// Disconnected, Removed.
+	Settled bool `json:"se,omitzero"`
 
 	// Draining is when the target was deregistered, ms since the epoch; 0: it is registered. Until is when waiting for its
 	// connections ends. Written by: Deregister.
@@ -28,6 +33,9 @@ type Target struct {
 const (
 	byTargetGroup = "group" // key of the target group
 	byTargetTask  = "task"  // ARN of the task
+	// Both by account/region.
+	byTargetDraining  = "draining"  // targets that leave
+	byTargetUnsettled = "unsettled" // targets that stay and have no first verdict yet
 )
 
 // Targets is the table of targets, by the target group's key/ID:port.
@@ -39,6 +47,18 @@ var Targets = store.NewTable("elbv2/target", Target.Key,
 		}
 		return []string{t.By}
 	}),
+	store.Index(byTargetDraining, func(t Target) []string {
+		if t.Draining == 0 {
+			return nil
+		}
+		return []string{placeOf(t.Group)}
+	}),
+	store.Index(byTargetUnsettled, func(t Target) []string {
+		if t.Draining != 0 || t.Settled {
+			return nil
+		}
+		return []string{placeOf(t.Group)}
+	}),
 )
 
 // Name is ID:port, by which machines know the target in its group.
@@ -47,25 +67,42 @@ func (t Target) Name() string { return t.ID + ":" + strconv.Itoa(int(t.Port)) }
 // Key is the target group's key and the name.
 func (t Target) Key() string { return t.Group + "/" + t.Name() }
 
-// Register adds a target to its group, or takes back its deregistration.
+// Register adds a target to its group, or takes back its deregistration: its health begins anew. A target that is registered already
+// stays as it is, but an ECS task may take over what a client registered, and another task what a task had (a new registration).
 func Register(tx *store.Tx, t Target, now time.Time) {
-	if have, ok := Targets.Get(tx, t.Key()); ok && have.Draining == 0 && have.By == t.By {
+	have, ok := Targets.Get(tx, t.Key())
+	if ok && have.Draining == 0 && (t.By == "" || t.By == have.By || have.By == "") {
+		if next := have; t.By != "" && have.By == "" {
+			next.By = t.By
+			Targets.Put(tx, next)
+		}
 		return
 	}
-	t.Registered, t.Draining, t.Until = now.UnixMilli(), 0, 0
+	t.Registered, t.Settled, t.Draining, t.Until = max(now.UnixMilli(), have.Registered+1), false, 0, 0
 	Targets.Put(tx, t)
+	forgetHealth(tx, t.Key())
 }
 
 // Deregister begins the end of a target: it gets no new requests, and its record goes when it has no open ones, at the latest
-// after the group's deregistration delay. A target that is not there, or leaves already, stays as it is.
+// after the group's deregistration delay. If nothing forwards to the group it is gone at once. A target that is not there, or leaves
+// already, stays as it is.
 func Deregister(tx *store.Tx, key string, now time.Time) {
 	t, ok := Targets.Get(tx, key)
 	if !ok || t.Draining != 0 {
 		return
 	}
 	g, _ := TargetGroups.Get(tx, t.Group)
+	if !g.InUse(tx) {
+		removeTarget(tx, key)
+		return
+	}
 	t.Draining, t.Until = now.UnixMilli(), now.Add(g.DeregistrationDelay()).UnixMilli()
 	Targets.Put(tx, t)
+}
+
+func removeTarget(tx *store.Tx, key string) {
+	Targets.Delete(tx, key)
+	forgetHealth(tx, key)
 }
 
 // TargetsOf are the targets of an ECS task: those that it has and those that still drain.

@@ -19,11 +19,12 @@ func (v TargetReconciler) Triggers() []reconcile.Trigger {
 	return []reconcile.Trigger{
 		reconcile.OnSelf(Targets),
 		reconcile.On(TargetHealths, func(h TargetHealth) []string { return []string{h.Target} }),
-		reconcile.OnChange(Ingresses, func(_, next *Ingress) (keys []string) {
-			for t := range Targets.All(v.s.Store.Read()) {
-				if t.Draining != 0 {
-					keys = append(keys, t.Key())
-				}
+		reconcile.OnChange(Ingresses, func(old, next *Ingress) (keys []string) {
+			if old == nil || !old.Connected || next != nil && next.Connected {
+				return nil // one more to wait for ends nothing
+			}
+			for t := range Targets.By(v.s.Store.Read(), byTargetDraining, old.Account+"/"+old.Region) {
+				keys = append(keys, t.Key())
 			}
 			return keys
 		}),
@@ -31,7 +32,7 @@ func (v TargetReconciler) Triggers() []reconcile.Trigger {
 }
 
 // Reconcile ends the draining of one target when every connected ingress of its account and region says that it is
-// drained, or when its time is over.
+// drained, when no machine can have it, or when its time is over.
 func (v TargetReconciler) Reconcile(ctx context.Context, key string) (again time.Duration, err error) {
 	now := v.s.Now()
 	err = v.s.Store.Update(ctx, func(tx *store.Tx) error {
@@ -44,12 +45,11 @@ func (v TargetReconciler) Reconcile(ctx context.Context, key string) (again time
 		if t.Draining == 0 {
 			return nil
 		}
-		if left := time.UnixMilli(t.Until).Sub(now); left > 0 && !drained(tx, t) {
+		if left := time.UnixMilli(t.Until).Sub(now); left > 0 && v.s.carried(tx, t) && !drained(tx, t) {
 			again = left
 			return nil
 		}
-		Targets.Delete(tx, key)
-		forgetHealth(tx, key)
+		removeTarget(tx, key)
 		return nil
 	})
 	return again, err

@@ -33,8 +33,11 @@ type TargetGroup struct {
 
 // TargetGroups is the table of target groups, by account/region/NAME/ID.
 var TargetGroups = store.NewTable("elbv2/target-group", TargetGroup.Key,
-	store.Index("name", func(g TargetGroup) []string { return []string{g.Account + "/" + g.Region + "/" + g.Name} }),
+	store.Index(byGroupName, func(g TargetGroup) []string { return []string{g.Account + "/" + g.Region + "/" + g.Name} }),
 )
+
+// byGroupName is an index by account/region/name.
+const byGroupName = "name"
 
 // Path is the end of the ARN: NAME/ID.
 func (g TargetGroup) Path() string { return g.Name + "/" + g.ID }
@@ -57,7 +60,7 @@ const defaultDeregistrationDelay = 300 * time.Second
 
 // DeregistrationDelay is how long connections to a target that leaves may stay open.
 func (g TargetGroup) DeregistrationDelay() time.Duration {
-	if n, err := strconv.Atoi(g.Attributes["deregistration_delay.timeout_seconds"]); err == nil {
+	if n, err := strconv.Atoi(g.Attributes[attrDelay]); err == nil {
 		return time.Duration(n) * time.Second
 	}
 	return defaultDeregistrationDelay

@@ -11,6 +11,7 @@ import (
 	own "berth/api/berth"
 	ecrapi "berth/api/ecr"
 	ecsapi "berth/api/ecs"
+	elbv2api "berth/api/elbv2"
 	logsapi "berth/api/logs"
 	stsapi "berth/api/sts"
 	"berth/aws"
@@ -18,6 +19,7 @@ import (
 	"berth/dispatch"
 	"berth/ecr"
 	"berth/ecs"
+	"berth/elbv2"
 	"berth/iam"
 	"berth/logs"
 	"berth/logs/events"
@@ -29,6 +31,7 @@ import (
 // services are what a control plane is made of.
 type services struct {
 	ecs      *ecs.Service
+	elbv2    *elbv2.Service
 	logs     *logs.Service
 	ecr      *ecr.Service
 	own      *ownService
@@ -39,7 +42,7 @@ type services struct {
 
 // Tables lists what the control plane keeps, for store.Open.
 func Tables() []store.AnyTable {
-	return slices.Concat(iam.Tables(), ecs.Tables(), logs.Tables(), ecr.Tables(), dispatch.Tables(), []store.AnyTable{probes})
+	return slices.Concat(iam.Tables(), ecs.Tables(), elbv2.Tables(), logs.Tables(), ecr.Tables(), dispatch.Tables(), []store.AnyTable{probes})
 }
 
 // mounts are the paths that are not an AWS API: the registry, and what needs no signature.
@@ -60,6 +63,7 @@ func (s *Server) frontDoor() http.Handler {
 	return wire.New(wire.Config{
 		Services: []wire.Service{
 			{API: &ecsapi.API, Handler: s.ecs, Invalid: ecs.Invalid},
+			{API: &elbv2api.API, Handler: s.elbv2},
 			{API: &logsapi.API, Handler: s.logs},
 			{API: &ecrapi.API, Handler: s.ecr},
 			{API: &stsapi.API, Handler: sts.New()},
@@ -107,6 +111,7 @@ func (s *Server) assemble(ctx context.Context) (_ *services, err error) {
 	out.ecs = ecs.New(ecs.Deps{
 		Store: s.store, Pages: pages, Log: s.log, Config: ecs.Config{StoppedTaskRetention: s.config.StoppedTaskRetention},
 	})
+	out.elbv2 = elbv2.New(elbv2.Deps{Store: s.store, Pages: pages, Log: s.log, Machine: ecs.MachineByInstanceID})
 	out.ecr, err = ecr.New(ecr.Deps{
 		Store: s.store, Pages: pages, Root: s.config.path("registry"), Key: key, InUse: s.inUse, Log: s.log,
 		Endpoint: func() string { return "http://" + s.api.Addr().String() },
@@ -118,6 +123,6 @@ func (s *Server) assemble(ctx context.Context) (_ *services, err error) {
 	if out.dispatch, err = s.newDispatch(out); err != nil {
 		return nil, err
 	}
-	out.loop = reconcile.New(s.store, s.log, slices.Concat(out.ecs.Reconcilers(), out.logs.Reconcilers(), out.ecr.Reconcilers())...)
+	out.loop = reconcile.New(s.store, s.log, slices.Concat(out.ecs.Reconcilers(), out.elbv2.Reconcilers(), out.logs.Reconcilers(), out.ecr.Reconcilers())...)
 	return out, nil
 }

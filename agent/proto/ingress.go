@@ -53,7 +53,9 @@ const (
 type TargetStatus struct {
 	Group  string `json:"group"`
 	Target string `json:"target"`
-	State  string `json:"state"`
+	// Since is that of the target in the frame. What is said of another registration of the target is ignored.
+	Since int64  `json:"since,omitzero"`
+	State string `json:"state"`
 	// Reason and Description are AWS's reason code and text, such as Target.ResponseCodeMismatch and
 	// "Health checks failed with these codes: [500]".
 	Reason      string `json:"reason,omitzero"`

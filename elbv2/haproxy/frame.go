@@ -6,7 +6,8 @@ import "net/netip"
 // Written by: elbv2.FrameFor; read by the agent.
 type Frame struct {
 	LoadBalancers []LoadBalancer `json:"loadBalancers,omitzero"` // in order of Number
-	// Groups has every target group that is forwarded to from LoadBalancers, in order of ID.
+	// Groups has every target group that is forwarded to from LoadBalancers, and those to which nothing is forwarded any more but
+	// that have targets that still drain; in order of ID.
 	Groups []Group `json:"groups,omitzero"`
 	// Certificates has every certificate that a listener of LoadBalancers names, in order of ID.
 	Certificates []Certificate `json:"certificates,omitzero"`
@@ -157,6 +158,8 @@ type Target struct {
 	// Instance is the ARN of the container instance that Host belongs to, for targets of type instance: on that machine itself the
 	// target is reached by way of localhost.
 	Instance string `json:"instance,omitzero"`
+	// Since tells one registration of the same target from another, in ms since the epoch: with another Since, its health begins anew.
+	Since int64 `json:"since,omitzero"`
 	// Draining: no new request goes there, open ones end.
 	Draining bool `json:"draining,omitzero"`
 }

@@ -1,0 +1,195 @@
+package dispatch
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/http"
+	"strings"
+	"sync"
+	"time"
+
+	"berth/agent/proto"
+	"berth/ecs"
+	"berth/elbv2"
+	"berth/store"
+)
+
+// MetricSink takes what machines count for load balancers. The error is shown to the agent, which tries again after a 5xx.
+type MetricSink interface {
+	PutMetrics(ctx context.Context, account, region string, batch proto.MetricBatch) error
+}
+
+// Bounds of load balancing.
+const (
+	// framePause is the least time between two frames: what changes meanwhile comes in one.
+	framePause    = 20 * time.Millisecond
+	maxMetricBody = 4 << 20
+	maxSamples    = 20_000
+)
+
+// ingressTables are those of which a frame is made. Container instances change with every task; what frames take of them is
+// in their descriptions.
+func ingressTables() []store.AnyTable {
+	return []store.AnyTable{
+		elbv2.LoadBalancers, elbv2.Listeners, elbv2.Rules, elbv2.TargetGroups, elbv2.Targets, ecs.InstanceDescriptions,
+	}
+}
+
+// balance makes the frames of each account and region, once for all of its machines.
+type balance struct {
+	// mu guards what follows. It is held while a frame is made, which takes no I/O: the others wait for that same frame.
+	mu     sync.Mutex
+	places map[string]*placeFrame
+}
+
+// placeFrame is the newest frame of one account and region.
+type placeFrame struct {
+	stale    bool
+	revision uint64          // rises whenever body changes
+	body     json.RawMessage // encoded haproxy.Frame
+}
+
+// frame is the newest frame of the place, account/region.
+func (s *Server) frame(place string) placeFrame {
+	b := &s.balance
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	p := b.places[place]
+	if p == nil {
+		p = &placeFrame{stale: true}
+		b.places[place] = p
+	}
+	if p.stale {
+		account, region, _ := strings.Cut(place, "/")
+		body, err := json.Marshal(elbv2.FrameFor(s.Store.Read(), account, region, ecs.MachineByInstanceID))
+		if err != nil {
+			panic("unreachable: a frame of our own cannot be encoded: " + err.Error())
+		}
+		if p.stale = false; p.revision == 0 || !bytes.Equal(body, p.body) {
+			p.revision, p.body = p.revision+1, body
+		}
+	}
+	return *p
+}
+
+// watchIngress wakes the sessions of places whose load balancers or targets change.
+func (s *Server) watchIngress(ctx context.Context) {
+	w := s.Store.Watch(ctx, ingressTables()...)
+	for range w.Ready() {
+		changed := map[string]bool{}
+		for _, c := range w.Take() {
+			parts := strings.SplitN(c.Key, "/", 3) // account, region, the rest
+			changed[parts[0]+"/"+parts[1]] = true
+		}
+		s.rebalance(changed)
+		select {
+		case <-ctx.Done():
+		case <-time.After(framePause):
+		}
+	}
+}
+
+// rebalance makes the frames of the places anew, for the sessions that have one.
+func (s *Server) rebalance(places map[string]bool) {
+	s.balance.mu.Lock()
+	for place := range places {
+		if p := s.balance.places[place]; p != nil {
+			p.stale = true
+		}
+	}
+	s.balance.mu.Unlock()
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, one := range s.sessions {
+		if places[one.place] {
+			poke(one.rebalanced)
+		}
+	}
+}
+
+// sendIngress sends what the machine should balance, if it is not what was sent last.
+func (one *session) sendIngress() error {
+	p := one.server.frame(one.place)
+	if p.revision == one.balanced {
+		return nil
+	}
+	one.balanced = p.revision
+	return one.send(frame(proto.TypeIngress, struct {
+		Revision uint64          `json:"revision"`
+		Frame    json.RawMessage `json:"frame"`
+	}{p.revision, p.body}))
+}
+
+// applyIngress writes a report of load balancing into the store, in transactions with the check that the session is the machine's. A
+// report that was applied already only gets its acknowledgement again.
+func (one *session) applyIngress(ctx context.Context, r proto.IngressReport) error {
+	if one.place == "" {
+		return fmt.Errorf("%w: an ingress report of a machine without the ingress role", errFrame)
+	}
+	if r.Seq <= one.ingressSeq {
+		return nil
+	}
+	gone := elbv2.Forgotten(one.server.Store.Read(), one.instanceARN, r)
+	now := time.Now()
+	for first, rest := true, r.Targets; first || len(gone) > 0 || len(rest) > 0; first = false {
+		drop, part := min(len(gone), reportChunk), r
+		part.Targets = rest[:min(len(rest), reportChunk-drop)]
+		err := one.server.Store.Update(ctx, func(tx *store.Tx) error {
+			if _, err := holds(tx, one.machine, one.id); err != nil {
+				return err
+			}
+			elbv2.ForgetReports(tx, gone[:drop])
+			elbv2.ApplyReport(tx, one.instanceARN, part, now)
+			return nil
+		})
+		if err != nil {
+			return err
+		}
+		gone, rest = gone[drop:], rest[len(part.Targets):]
+	}
+	one.ingressSeq = r.Seq
+	return nil
+}
+
+// metrics takes what a machine has counted.
+func (s *Server) metrics(w http.ResponseWriter, r *http.Request, who ecs.Machine) {
+	if s.Metrics == nil {
+		http.Error(w, "there is no store of metrics", http.StatusServiceUnavailable)
+		return
+	}
+	if s.of(who.ID) == nil {
+		http.Error(w, "this machine has no session", http.StatusServiceUnavailable)
+		return
+	}
+	var batch proto.MetricBatch
+	if !readBody(w, r, maxMetricBody, &batch) {
+		return
+	}
+	if err := checkMetrics(batch); err != nil {
+		http.Error(w, "the batch is not valid: "+err.Error(), http.StatusBadRequest)
+		return
+	}
+	if err := s.Metrics.PutMetrics(r.Context(), who.Account, who.Region, batch); err != nil {
+		s.internal(w, "put metrics", err)
+		return
+	}
+	w.WriteHeader(http.StatusNoContent)
+}
+
+func checkMetrics(b proto.MetricBatch) error {
+	if len(b.Samples) > maxSamples {
+		return fmt.Errorf("it has %d samples", len(b.Samples))
+	}
+	for _, m := range b.Samples {
+		switch {
+		case m.Name == "" || len(m.Name) > 255 || m.Namespace == "" || len(m.Namespace) > 255 || len(m.Dimensions) > 30:
+			return fmt.Errorf("sample %q of %q", clip(m.Name), clip(m.Namespace))
+		case m.Period <= 0 || m.Count < 0 || m.At <= 0:
+			return errors.New("a sample's period, count or time is none")
+		}
+	}
+	return nil
+}

@@ -1,0 +1,238 @@
+package elbv2
+
+import (
+	"context"
+	"path"
+	"reflect"
+	"slices"
+	"strings"
+
+	api "berth/api/elbv2"
+	"berth/aws"
+	"berth/store"
+)
+
+// groupPage is the page size of DescribeTargetGroups unless given.
+const groupPage = 400
+
+// CreateTargetGroup makes a target group. One with the same name and the same settings is returned instead, if there is one.
+func (s *Service) CreateTargetGroup(ctx context.Context, in *api.CreateTargetGroupInput) (*api.CreateTargetGroupOutput, error) {
+	caller := aws.CallerFrom(ctx)
+	g, err := newGroup(in)
+	if err != nil {
+		return nil, err
+	}
+	if g.Tags, err = groupTags(in.Tags); err != nil {
+		return nil, err
+	}
+	g.Account, g.Region, g.ID = caller.Account, caller.Region, aws.NewHexID()[:16]
+	out := g
+	err = s.Store.Update(ctx, func(tx *store.Tx) error {
+		out = g
+		for have := range TargetGroups.By(tx, byGroupName, g.Account+"/"+g.Region+"/"+g.Name) {
+			if !have.sameSettings(g) {
+				return aws.Errorf(codeGroupName, "A target group with the same name '%s' exists, but with different settings", g.Name)
+			}
+			out = have
+			return nil
+		}
+		TargetGroups.Put(tx, g)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &api.CreateTargetGroupOutput{TargetGroups: []api.TargetGroup{out.wire(s.Store.Read())}}, nil
+}
+
+func (g TargetGroup) sameSettings(with TargetGroup) bool {
+	g.ID, g.Attributes, g.Tags, with.ID, with.Attributes, with.Tags = "", nil, nil, "", nil, nil
+	return reflect.DeepEqual(g, with)
+}
+
+// groupTags checks tags and makes a map of them.
+func groupTags(tags []api.Tag) (map[string]string, error) {
+	const most = 50
+	if len(tags) == 0 {
+		return nil, nil
+	}
+	out := make(map[string]string, len(tags))
+	for _, t := range tags {
+		key := aws.Value(t.Key)
+		if _, twice := out[key]; twice {
+			return nil, aws.Errorf("DuplicateTagKeys", "Tag keys must be unique, but '%s' is there twice.", key)
+		}
+		if strings.HasPrefix(strings.ToLower(key), "aws:") {
+			return nil, badGroup("Tag key '%s' must not begin with 'aws:'.", key)
+		}
+		out[key] = aws.Value(t.Value)
+	}
+	if len(out) > most {
+		return nil, aws.Errorf("TooManyTags", "A resource has at most %d tags.", most)
+	}
+	return out, nil
+}
+
+// DescribeTargetGroups lists target groups: all, those with the ARNs or the names, or those of a load balancer.
+func (s *Service) DescribeTargetGroups(ctx context.Context, in *api.DescribeTargetGroupsInput) (*api.DescribeTargetGroupsOutput, error) {
+	caller, r := aws.CallerFrom(ctx), s.Store.Read()
+	balancer := aws.Value(in.LoadBalancerArn)
+	if given := []bool{balancer != "", len(in.TargetGroupArns) > 0, len(in.Names) > 0}; countTrue(given) > 1 {
+		return nil, badGroup("Only one of load balancer ARN, target group ARNs and names can be specified.")
+	}
+	prefix := caller.Account + "/" + caller.Region + "/"
+	if balancer != "" {
+		key := keyOf(balancer, "loadbalancer")
+		if _, ok := LoadBalancers.Get(r, key); !ok || !strings.HasPrefix(key, prefix) {
+			return nil, aws.Errorf("LoadBalancerNotFound", "One or more load balancers not found")
+		}
+	}
+	groups, err := s.namedGroups(r, caller, in)
+	if err != nil {
+		return nil, err
+	}
+	if groups == nil {
+		groups = slices.Collect(TargetGroups.Prefix(r, prefix))
+	}
+	scope, size := strings.Join(append([]string{"DescribeTargetGroups", prefix, balancer}, slices.Concat(in.TargetGroupArns, in.Names)...), "\n"), groupPage
+	if in.PageSize != nil {
+		size = int(*in.PageSize)
+	}
+	after := ""
+	if in.Marker != nil {
+		if after, err = s.Pages.Open(scope, *in.Marker); err != nil {
+			return nil, badGroup("The marker '%s' is not valid.", *in.Marker)
+		}
+	}
+	out := &api.DescribeTargetGroupsOutput{TargetGroups: []api.TargetGroup{}}
+	last := ""
+	for _, g := range groups {
+		if g.Key() <= after || balancer != "" && !slices.Contains(g.balancers(r), balancer) {
+			continue
+		}
+		if len(out.TargetGroups) == size {
+			out.NextMarker = new(s.Pages.Seal(scope, last))
+			break
+		}
+		out.TargetGroups = append(out.TargetGroups, g.wire(r))
+		last = g.Key()
+	}
+	return out, nil
+}
+
+func countTrue(list []bool) (n int) {
+	for _, v := range list {
+		if v {
+			n++
+		}
+	}
+	return n
+}
+
+// namedGroups are the groups that the request names, in order of keys; nil if it names none.
+func (s *Service) namedGroups(r store.Reader, caller aws.Caller, in *api.DescribeTargetGroupsInput) ([]TargetGroup, error) {
+	var groups []TargetGroup
+	for _, arn := range in.TargetGroupArns {
+		g, err := groupOf(r, caller, &arn)
+		if err != nil {
+			return nil, err
+		}
+		groups = append(groups, g)
+	}
+	for _, name := range in.Names {
+		found := slices.Collect(TargetGroups.By(r, byGroupName, caller.Account+"/"+caller.Region+"/"+name))
+		if len(found) == 0 {
+			return nil, aws.Errorf(codeNoGroup, "One or more target groups not found")
+		}
+		groups = append(groups, found...)
+	}
+	slices.SortFunc(groups, func(a, b TargetGroup) int { return strings.Compare(a.Key(), b.Key()) })
+	return slices.CompactFunc(groups, func(a, b TargetGroup) bool { return a.Key() == b.Key() }), nil
+}
+
+// groupOf finds the caller's target group by its ARN.
+func groupOf(r store.Reader, caller aws.Caller, arn *string) (TargetGroup, error) {
+	key := keyOf(aws.Value(arn), "targetgroup")
+	if key == "" {
+		return TargetGroup{}, badGroup("'%s' is not a valid target group ARN", aws.Value(arn))
+	}
+	g, ok := TargetGroups.Get(r, key)
+	if !ok || g.Account != caller.Account || g.Region != caller.Region {
+		return g, aws.Errorf(codeNoGroup, "One or more target groups not found")
+	}
+	return g, nil
+}
+
+// ModifyTargetGroup changes how targets are checked.
+func (s *Service) ModifyTargetGroup(ctx context.Context, in *api.ModifyTargetGroupInput) (*api.ModifyTargetGroupOutput, error) {
+	var out TargetGroup
+	err := s.Store.Update(ctx, func(tx *store.Tx) (err error) {
+		if out, err = groupOf(tx, aws.CallerFrom(ctx), in.TargetGroupArn); err != nil {
+			return err
+		}
+		if out.Check, err = out.healthCheck(*in); err != nil {
+			return err
+		}
+		TargetGroups.Put(tx, out)
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &api.ModifyTargetGroupOutput{TargetGroups: []api.TargetGroup{out.wire(s.Store.Read())}}, nil
+}
+
+// DeleteTargetGroup removes a target group to which nothing forwards, with its targets. One that is not there is no error.
+func (s *Service) DeleteTargetGroup(ctx context.Context, in *api.DeleteTargetGroupInput) (*api.DeleteTargetGroupOutput, error) {
+	err := s.Store.Update(ctx, func(tx *store.Tx) error {
+		g, err := groupOf(tx, aws.CallerFrom(ctx), in.TargetGroupArn)
+		if known, is := err.(*aws.Error); is && known.Code == codeNoGroup {
+			return nil
+		}
+		if err != nil {
+			return err
+		}
+		if g.InUse(tx) {
+			return aws.Errorf(codeInUse, "Target group '%s' is currently in use by a listener or a rule", g.ARN())
+		}
+		for t := range Targets.By(tx, byTargetGroup, g.Key()) {
+			removeTarget(tx, t.Key())
+		}
+		TargetGroups.Delete(tx, g.Key())
+		return nil
+	})
+	if err != nil {
+		return nil, err
+	}
+	return &api.DeleteTargetGroupOutput{}, nil
+}
+
+// balancers are the ARNs of the load balancers that forward to the group, in order.
+func (g TargetGroup) balancers(r store.Reader) []string {
+	out, arn := []string{}, g.ARN().String()
+	add := func(key string) {
+		if v, ok := LoadBalancers.Get(r, key); ok {
+			out = append(out, v.ARN().String())
+		}
+	}
+	for l := range Listeners.By(r, "group", arn) {
+		add(l.LoadBalancer)
+	}
+	for v := range Rules.By(r, "group", arn) {
+		add(path.Dir(v.Listener)) // a listener's key is its load balancer's with one more part
+	}
+	slices.Sort(out)
+	return slices.Compact(out)
+}
+
+// wire is the group as the API shows it.
+func (g TargetGroup) wire(r store.Reader) api.TargetGroup {
+	out := g.Check
+	out.TargetGroupArn, out.TargetGroupName = new(g.ARN().String()), new(g.Name)
+	out.Protocol, out.Port, out.VpcId, out.TargetType, out.IpAddressType = g.Protocol, new(g.Port), new(g.VPC), g.TargetType, g.AddressType
+	if g.Version != "" {
+		out.ProtocolVersion = new(g.Version)
+	}
+	out.LoadBalancerArns = g.balancers(r)
+	return out
+}
