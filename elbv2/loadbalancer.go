@@ -18,7 +18,7 @@ type LoadBalancer struct {
 	ID      string                     `json:"i"` // 16 hex digits
 	Created int64                      `json:"c"` // ms since the epoch
 	Scheme  api.LoadBalancerSchemeEnum `json:"s"`
-	VPC     string                     `json:"v"`
+	VPC     string                     `json:"vpc"`
 	// Number is unique on this control plane, from 1 to haproxy.MaxNumber; the lowest that is free.
 	Number int `json:"no"`
 

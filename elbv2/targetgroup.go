@@ -19,7 +19,7 @@ type TargetGroup struct {
 	Protocol    api.ProtocolEnum                 `json:"p,omitzero"`
 	Version     string                           `json:"pv,omitzero"` // HTTP1, HTTP2, GRPC
 	Port        int32                            `json:"po,omitzero"`
-	VPC         string                           `json:"v,omitzero"`
+	VPC         string                           `json:"vpc,omitzero"`
 	TargetType  api.TargetTypeEnum               `json:"tt"`
 	AddressType api.TargetGroupIpAddressTypeEnum `json:"at,omitzero"`
 
