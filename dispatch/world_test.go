@@ -43,15 +43,16 @@ const patience = 10 * time.Second
 // world is a control plane's end with a listener on loopback.
 type world struct {
 	*testing.T
-	ctx    context.Context // of a caller of the API
-	store  *store.Store
-	ecs    *ecs.Service
-	ca     *dispatch.Authority
-	caDir  string
-	tokens dispatch.Tokens
-	server *dispatch.Server
-	logs   *fakeLogs
-	addr   string
+	ctx     context.Context // of a caller of the API
+	store   *store.Store
+	ecs     *ecs.Service
+	ca      *dispatch.Authority
+	caDir   string
+	tokens  dispatch.Tokens
+	server  *dispatch.Server
+	logs    *fakeLogs
+	metrics *fakeMetrics
+	addr    string
 }
 
 // fakeLogs remembers batches and can be told to fail.
@@ -87,12 +88,12 @@ func newWorldAt(t *testing.T, heartbeat time.Duration) *world {
 		t.Fatal(err)
 	}
 	w := &world{
-		T: t, store: st, ca: ca, caDir: caDir, logs: &fakeLogs{}, tokens: dispatch.Tokens{Store: st, Authority: ca},
+		T: t, store: st, ca: ca, caDir: caDir, logs: &fakeLogs{}, metrics: &fakeMetrics{}, tokens: dispatch.Tokens{Store: st, Authority: ca},
 		ctx: aws.WithCaller(t.Context(), aws.RootCaller(account, region, "AKIDEXAMPLE")),
 		ecs: ecs.New(ecs.Deps{Store: st, Pages: aws.NewPages([]byte("test"))}),
 	}
 	w.server = dispatch.New(dispatch.Config{
-		Store: st, ECS: w.ecs, Authority: ca, Tokens: w.tokens, Logs: w.logs, Heartbeat: heartbeat,
+		Store: st, ECS: w.ecs, Authority: ca, Tokens: w.tokens, Logs: w.logs, Metrics: w.metrics, Heartbeat: heartbeat,
 		Registry:     http.HandlerFunc(func(rw http.ResponseWriter, r *http.Request) { _, _ = io.WriteString(rw, "registry "+r.URL.Path) }),
 		RegistryHost: func() string { return "registry.test:1" },
 		Log:          slog.New(slog.DiscardHandler),
