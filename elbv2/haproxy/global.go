@@ -26,7 +26,7 @@ func (r *renderer) global() {
 		r.line("stats socket %s mode 600 level admin expose-fd listeners", word(r.m.StatsSocket))
 	}
 	if r.m.LogSocket != "" {
-		r.line("log %s len 16384 format raw daemon info", word(r.m.LogSocket))
+		r.line("log %s len 65535 format raw daemon info", word(r.m.LogSocket))
 	}
 	r.text.WriteString("\ndefaults\n")
 	r.line("option dontlognull")

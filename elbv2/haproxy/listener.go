@@ -3,33 +3,119 @@ package haproxy
 import (
 	"net/netip"
 	"strconv"
+	"strings"
 )
 
-// listener writes the frontend of a listener and the backends that it forwards to. UDP is not HAProxy's.
+// listener writes the frontend of a listener and the backends that it forwards to. UDP is not HAProxy's; of TCP_UDP it has the TCP.
 func (r *renderer) listener(lb LoadBalancer, l Listener) {
 	binds := r.binds(lb, l)
-	if len(binds) == 0 {
+	if len(binds) == 0 || l.Protocol == "UDP" {
 		return
 	}
-	if l.Protocol != "HTTP" && l.Protocol != "HTTPS" {
-		return
+	options := ""
+	if l.Protocol == "HTTPS" || l.Protocol == "TLS" {
+		options = r.tls(lb, l)
+	} else if lb.Kind == Application && lb.Attributes["routing.http2.enabled"] == "false" {
+		options = " proto h1"
 	}
 	r.section("frontend", FrontendName(lb.ID, l.Port))
-	r.line("mode http")
 	for _, b := range binds {
-		r.line("bind %s", b)
+		r.line("bind %s%s", b, options)
 	}
-	idle := attribute(lb.Attributes, "idle_timeout.timeout_seconds", 1, 4000, 60)
-	r.line("timeout client %ds", idle)
-	var groups []string
+	if isHTTP(lb, l) {
+		r.http(lb, l)
+	} else {
+		r.tcp(lb, l)
+	}
 	for _, rule := range l.Rules {
-		for _, w := range rule.Action.Groups {
-			groups = append(groups, w.Group)
-			r.line("default_backend %s", BackendName(lb.ID, w.Group))
+		groups, _ := r.shares(rule.Action)
+		for _, g := range groups {
+			r.backend(lb, l, g.Group)
 		}
 	}
-	for _, g := range groups {
-		r.backend(lb, g)
+}
+
+// http writes the frontend of an application load balancer or of Service Connect.
+func (r *renderer) http(lb LoadBalancer, l Listener) {
+	r.line("mode http")
+	r.timeouts(lb, l)
+	if lb.Kind == Application {
+		r.line("tcp-request session set-var(sess.begun) date")
+		r.line("http-request set-var(txn.lived) date,sub(sess.begun)")
+	}
+	r.httpLog()
+	r.line("http-request set-var(txn.host) req.hdr(host),host_only")
+	r.line("http-request set-var(txn.host) dst unless { var(txn.host) -m len gt 0 }")
+	// What a server may have done already is not done again.
+	r.line("http-request disable-l7-retry unless { method GET HEAD OPTIONS TRACE }")
+	r.desync(lb)
+	r.sole = len(l.Rules) == 1
+	for i, rule := range l.Rules {
+		condition := ""
+		if !r.sole {
+			condition = strings.TrimSuffix(" if !{ var(txn.rule) -m found } "+r.conditions(i, rule.Conditions), " ")
+		}
+		r.line("http-request set-var(txn.rule) str(%s)%s", name(rule.ID), condition)
+	}
+	for _, rule := range l.Rules {
+		r.action(lb, l, rule)
+	}
+	if lb.Kind == Application {
+		r.requestHeaders(lb, l)
+	}
+	r.line("http-response set-var(txn.status) status")
+	r.answers(lb, l)
+	r.uses(lb, l)
+}
+
+// uses sends a request to its backend. Of Service Connect it is the twin if all servers are out.
+func (r *renderer) uses(lb LoadBalancer, l Listener) {
+	if lb.Kind == Connect {
+		for _, rule := range l.Rules {
+			groups, _ := r.shares(rule.Action)
+			for _, g := range groups {
+				b := BackendName(lb.ID, g.Group)
+				r.line("use_backend %s if { var(txn.to) -m str %s } { nbsrv(%s) eq 0 }", b+calm, b, b)
+			}
+		}
+	}
+	r.line("use_backend %%[var(txn.to)] if { var(txn.to) -m found }")
+}
+
+// tcp writes the frontend of a network load balancer, or of TCP in Service Connect. Such a listener has but its default rule.
+func (r *renderer) tcp(lb LoadBalancer, l Listener) {
+	r.line("mode tcp")
+	r.timeouts(lb, l)
+	r.tcpLog()
+	for _, rule := range l.Rules {
+		if len(rule.Conditions) > 0 {
+			continue
+		}
+		groups, total := r.shares(rule.Action)
+		if len(groups) > 1 {
+			r.line("tcp-request content set-var(sess.lot) rand(%d)", total)
+		}
+		sum := 0
+		for _, g := range groups {
+			b := BackendName(lb.ID, g.Group)
+			sum += g.Weight
+			share := ""
+			if len(groups) > 1 {
+				share = " { var(sess.lot) -m int lt " + strconv.Itoa(sum) + " }"
+			}
+			if lb.Kind == Connect {
+				r.line("use_backend %s if { nbsrv(%s) eq 0 }%s", b+calm, b, share)
+			}
+			if share == "" {
+				r.line("default_backend %s", b)
+			} else {
+				r.line("use_backend %s if%s", b, share)
+			}
+		}
+		if total == 0 {
+			r.line("tcp-request connection reject")
+		}
+		return
 	}
 }
 
@@ -46,10 +132,10 @@ func BackendName(loadBalancer, group string) string {
 // binds lists where a listener listens on this machine.
 func (r *renderer) binds(lb LoadBalancer, l Listener) (out []string) {
 	at := func(a netip.Addr) string { return netip.AddrPortFrom(a, uint16(l.Port)).String() }
-	if own := r.m.Address(lb.Number); own.IsValid() && lb.Kind != Connect {
-		out = append(out, at(own))
-	}
 	if lb.Kind != Connect {
+		if own := r.m.Address(lb.Number); own.IsValid() {
+			out = append(out, at(own))
+		}
 		for _, a := range r.m.Published[lb.ID] {
 			out = append(out, at(a)+" transparent")
 		}
@@ -69,21 +155,4 @@ func namespace(s string) string {
 		return "../.." + s
 	}
 	return s
-}
-
-// backend writes the backend of a target group once.
-func (r *renderer) backend(lb LoadBalancer, group string) {
-	g, ok := r.groups[group]
-	b := Backend{Name: BackendName(lb.ID, group), LoadBalancer: lb.ID, Group: group}
-	if !ok || r.made[b.Name] {
-		return
-	}
-	r.made[b.Name] = true
-	b.Slots = Slots(len(g.Targets), r.slots[group])
-	r.backends = append(r.backends, b)
-	r.section("backend", b.Name)
-	r.line("mode http")
-	r.line("balance roundrobin")
-	r.line("timeout server %ds", attribute(lb.Attributes, "idle_timeout.timeout_seconds", 1, 4000, 60))
-	r.line("server-template s 1-%d 127.0.0.1:1 weight %d disabled", b.Slots, FullWeight)
 }

@@ -16,11 +16,20 @@ import (
 // plain are the bytes that HAProxy's tokenizer takes as they are.
 const plain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789" + "-_./:@=+,*?^()[]|~&%<>;"
 
-// word writes s as one word of a configuration line. Everything that might mean something to the tokenizer is written as \xHH, which it
-// reads outside quotes. A zero byte cannot be had: it ends the word in HAProxy; Check refuses it.
+// word writes s as one word of a configuration line: as it is if nothing in it means anything to the tokenizer, in single quotes, within which
+// nothing does, if it is of printable ASCII without such quotes, and else with \xHH for all that is not plain. A zero byte cannot be had: it ends the
+// word in HAProxy; Sound refuses it.
 func word(s string) string {
-	if s == "" {
-		return `""`
+	bare, quotable := s != "", true
+	for i := range len(s) {
+		bare = bare && strings.IndexByte(plain, s[i]) >= 0
+		quotable = quotable && s[i] >= ' ' && s[i] <= '~' && s[i] != '\''
+	}
+	switch {
+	case bare:
+		return s
+	case quotable:
+		return "'" + s + "'"
 	}
 	var b strings.Builder
 	for i := range len(s) {

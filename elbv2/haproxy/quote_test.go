@@ -11,6 +11,9 @@ func TestNameCanBeReadBack(t *testing.T) {
 }
 
 func TestWordKeepsTheLineWhole(t *testing.T) {
+	if got, want := word(`a "b" \ #$`), `'a "b" \ #$'`; got != want {
+		t.Errorf("got %s, want %s", got, want)
+	}
 	if got, want := word("a b\n'\"\\#$\x00é"), `a\x20b\x0a\x27\x22\x5c\x23\x24\x00\xc3\xa9`; got != want {
 		t.Errorf("got %s, want %s", got, want)
 	}

@@ -40,6 +40,7 @@ type renderer struct {
 	files    map[string][]byte
 	backends []Backend
 	made     map[string]bool // names of backends that are written
+	sole     bool            // the listener at hand has but one rule
 }
 
 // section begins a section; line adds to it. Arguments are written as they are: see quote.go.

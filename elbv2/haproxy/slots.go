@@ -164,6 +164,10 @@ func vacant(have []Slot, taken map[string]bool, at netip.AddrPort) (Slot, bool) 
 	return *busy, true
 }
 
+// configured are the bits of srv_admin_state that say only that the file has the server disabled, or its address from the socket. The first stays set
+// when the server is made ready.
+const configured = 0x04 | 0x40
+
 // ParseState reads what "show servers state" says: the slots of each backend, by its name, in order of their numbers.
 func ParseState(text string) map[string][]Slot {
 	out := map[string][]Slot{}
@@ -176,7 +180,7 @@ func ParseState(text string) map[string][]Slot {
 		port, _ := strconv.ParseUint(f[18], 10, 16)
 		admin, _ := strconv.Atoi(f[6])
 		weight, _ := strconv.Atoi(f[7])
-		out[f[1]] = append(out[f[1]], Slot{Name: f[3], At: netip.AddrPortFrom(addr.Unmap(), uint16(port)), Maint: admin != 0, Weight: weight})
+		out[f[1]] = append(out[f[1]], Slot{Name: f[3], At: netip.AddrPortFrom(addr.Unmap(), uint16(port)), Maint: admin&^configured != 0, Weight: weight})
 	}
 	for _, s := range out {
 		slices.SortFunc(s, func(a, b Slot) int { return cmp.Compare(number(a.Name), number(b.Name)) })
