@@ -9,6 +9,7 @@ import (
 	"time"
 
 	own "berth/api/berth"
+	ec2api "berth/api/ec2"
 	ecrapi "berth/api/ecr"
 	ecsapi "berth/api/ecs"
 	elbv2api "berth/api/elbv2"
@@ -17,6 +18,7 @@ import (
 	"berth/aws"
 	"berth/aws/wire"
 	"berth/dispatch"
+	"berth/ec2"
 	"berth/ecr"
 	"berth/ecs"
 	"berth/elbv2"
@@ -34,6 +36,7 @@ type services struct {
 	elbv2    *elbv2.Service
 	logs     *logs.Service
 	ecr      *ecr.Service
+	ec2      *ec2.Service
 	own      *ownService
 	events   *events.Engine
 	dispatch *dispatch.Server
@@ -42,7 +45,7 @@ type services struct {
 
 // Tables lists what the control plane keeps, for store.Open.
 func Tables() []store.AnyTable {
-	return slices.Concat(iam.Tables(), ecs.Tables(), elbv2.Tables(), logs.Tables(), ecr.Tables(), dispatch.Tables(), []store.AnyTable{probes})
+	return slices.Concat(iam.Tables(), ecs.Tables(), elbv2.Tables(), logs.Tables(), ecr.Tables(), ec2.Tables(), dispatch.Tables(), []store.AnyTable{probes})
 }
 
 // mounts are the paths that are not an AWS API: the registry, and what needs no signature.
@@ -66,6 +69,7 @@ func (s *Server) frontDoor() http.Handler {
 			{API: &elbv2api.API, Handler: s.elbv2},
 			{API: &logsapi.API, Handler: s.logs},
 			{API: &ecrapi.API, Handler: s.ecr},
+			{API: &ec2api.API, Handler: s.ec2},
 			{API: &stsapi.API, Handler: sts.New()},
 			{API: &own.API, Handler: s.own},
 		},
@@ -119,10 +123,11 @@ func (s *Server) assemble(ctx context.Context) (_ *services, err error) {
 	if err != nil {
 		return nil, err
 	}
+	out.ec2 = s.newEC2(pages)
 	out.own = &ownService{s: s, backups: map[string]time.Time{}}
 	if out.dispatch, err = s.newDispatch(out); err != nil {
 		return nil, err
 	}
-	out.loop = reconcile.New(s.store, s.log, slices.Concat(out.ecs.Reconcilers(), out.elbv2.Reconcilers(), out.logs.Reconcilers(), out.ecr.Reconcilers())...)
+	out.loop = reconcile.New(s.store, s.log, slices.Concat(out.ecs.Reconcilers(), out.elbv2.Reconcilers(), out.logs.Reconcilers(), out.ecr.Reconcilers(), out.ec2.Reconcilers())...)
 	return out, nil
 }

@@ -1,0 +1,75 @@
+package ec2
+
+import (
+	"slices"
+	"strconv"
+	"strings"
+
+	"berth/store"
+)
+
+// Zone is the record of an availability zone beyond the three that every region has: machines are in it. It stays when
+// they leave, so that its subnet keeps its addresses.
+type Zone struct {
+	// Written by: EnsureZone.
+	Account string `json:"a"`
+	Region  string `json:"r"`
+	Name    string `json:"n"`
+	// Number is the zone's place among the zones of the account and region, from 0. The first three are not recorded. It
+	// decides which part of the VPC is the zone's subnet.
+	Number int `json:"no"`
+}
+
+// Zones is the table of zones, by account/region/name.
+var Zones = store.NewTable("ec2/zone", func(z Zone) string { return key(z.Account, z.Region, z.Name) })
+
+// firstZones are the ends of the names of the zones that every region has.
+var firstZones = [...]string{"a", "b", "c"}
+
+// key joins what records of an account and region are found by.
+func key(account, region, id string) string { return account + "/" + region + "/" + id }
+
+// zonesOf are the zones of an account and region, by number.
+func zonesOf(r store.Reader, account, region string) []Zone {
+	var out []Zone
+	for i, letter := range firstZones {
+		out = append(out, Zone{Account: account, Region: region, Name: region + letter, Number: i})
+	}
+	for z := range Zones.Prefix(r, key(account, region, "")) {
+		out = append(out, z)
+	}
+	slices.SortFunc(out, func(a, b Zone) int { return a.Number - b.Number })
+	return out
+}
+
+// EnsureZone records a zone that machines are in, unless it is known.
+func EnsureZone(tx *store.Tx, account, region, name string) {
+	known := zonesOf(tx, account, region)
+	if name == "" || slices.ContainsFunc(known, func(z Zone) bool { return z.Name == name }) {
+		return
+	}
+	Zones.Put(tx, Zone{Account: account, Region: region, Name: name, Number: known[len(known)-1].Number + 1})
+}
+
+// ID is the zone's ID in the form of AWS: the region's abbreviation, "-az" and the number from 1, such as use1-az1.
+func (z Zone) ID() string { return abbreviate(z.Region) + "-az" + strconv.Itoa(z.Number+1) }
+
+// abbreviate shortens a region's name as zone IDs do: us-east-1 is use1, ap-southeast-2 is apse2, us-gov-west-1 is usgw1.
+func abbreviate(region string) string {
+	var b strings.Builder
+	for i, part := range strings.Split(region, "-") {
+		switch {
+		case part == "":
+		case i == 0, part[0] >= '0' && part[0] <= '9':
+			b.WriteString(part)
+		default:
+			b.WriteByte(part[0])
+			for _, end := range []string{"east", "west"} {
+				if rest, ok := strings.CutSuffix(part, end); ok && rest != "" {
+					b.WriteByte(end[0])
+				}
+			}
+		}
+	}
+	return b.String()
+}
