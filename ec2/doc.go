@@ -18,6 +18,7 @@
 //	page.go                      what all Describe operations do: IDs, filters, order, pages
 //	region.go, zone.go           regions and availability zones; zone_reconciler.go records the zones of machines
 //	vpc.go, subnet.go, routetable.go, internetgateway.go, networkacl.go    the default VPC
+//	address.go, natgateway.go    empty lists
 //	networkinterface.go          network interfaces and their addresses
 //	securitygroup.go             security groups
 //	securitygrouprule.go         their rules; securitygrouprule_request.go reads rules from requests

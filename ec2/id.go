@@ -72,3 +72,17 @@ func (k kind) missing(id string) *aws.Error {
 	}
 	return aws.Errorf("Invalid"+k.name+"ID.NotFound", "The %s ID '%s' does not exist", k.words, id)
 }
+
+// kinds are all kinds.
+var kinds = []kind{kindVPC, kindSubnet, kindTable, kindGateway, kindACL, kindDHCP, kindGroup, kindRule, kindInterface}
+
+// kindOf finds the kind of an ID by its beginning; the zero kind if there is none.
+func kindOf(id string) kind {
+	prefix, _, _ := strings.Cut(id, "-")
+	for _, k := range kinds {
+		if k.prefix == prefix {
+			return k
+		}
+	}
+	return kind{}
+}

@@ -1,10 +1,13 @@
 package ec2
 
 import (
+	"context"
 	"slices"
 	"strconv"
 	"strings"
 
+	api "berth/api/ec2"
+	"berth/aws"
 	"berth/store"
 )
 
@@ -72,4 +75,53 @@ func abbreviate(region string) string {
 		}
 	}
 	return b.String()
+}
+
+var availabilityZones = filters[api.AvailabilityZone]{
+	"group-long-name":  none[api.AvailabilityZone],
+	"group-name":       func(z api.AvailabilityZone) []string { return text(z.GroupName) },
+	"message":          none[api.AvailabilityZone],
+	"opt-in-status":    func(z api.AvailabilityZone) []string { return []string{string(z.OptInStatus)} },
+	"parent-zone-id":   none[api.AvailabilityZone],
+	"parent-zone-name": none[api.AvailabilityZone],
+	"region-name":      func(z api.AvailabilityZone) []string { return text(z.RegionName) },
+	"state":            func(z api.AvailabilityZone) []string { return []string{string(z.State)} },
+	"zone-id":          func(z api.AvailabilityZone) []string { return text(z.ZoneId) },
+	"zone-name":        func(z api.AvailabilityZone) []string { return text(z.ZoneName) },
+	"zone-type":        func(z api.AvailabilityZone) []string { return text(z.ZoneType) },
+}
+
+// DescribeAvailabilityZones has the region's a, b and c, and the zones that machines are or were in.
+// AllAvailabilityZones changes nothing: there are no zones that one has not opted in to.
+func (s *Service) DescribeAvailabilityZones(ctx context.Context, in *api.DescribeAvailabilityZonesRequest) (*api.DescribeAvailabilityZonesResult, error) {
+	c := aws.CallerFrom(ctx)
+	all := []api.AvailabilityZone{}
+	for _, z := range zonesOf(s.Store.Read(), c.Account, c.Region) {
+		all = append(all, api.AvailabilityZone{
+			ZoneName: &z.Name, ZoneId: new(z.ID()), RegionName: &c.Region, GroupName: &c.Region, NetworkBorderGroup: &c.Region,
+			ZoneType: new("availability-zone"), State: api.AvailabilityZoneStateAvailable, Messages: []api.AvailabilityZoneMessage{},
+			OptInStatus: api.AvailabilityZoneOptInStatusOptInNotRequired,
+		})
+	}
+	for _, ask := range []struct {
+		values []string
+		of     func(api.AvailabilityZone) string
+	}{
+		{in.ZoneNames, func(z api.AvailabilityZone) string { return *z.ZoneName }},
+		{in.ZoneIds, func(z api.AvailabilityZone) string { return *z.ZoneId }},
+	} {
+		for _, v := range ask.values {
+			if !slices.ContainsFunc(all, func(z api.AvailabilityZone) bool { return ask.of(z) == v }) {
+				return nil, aws.Errorf("InvalidParameterValue", "Invalid availability zone: [%s]", v)
+			}
+		}
+		if len(ask.values) > 0 {
+			all = slices.DeleteFunc(all, func(z api.AvailabilityZone) bool { return !slices.Contains(ask.values, ask.of(z)) })
+		}
+	}
+	all, err := availabilityZones.keep(all, in.Filters, nil)
+	if err != nil {
+		return nil, err
+	}
+	return &api.DescribeAvailabilityZonesResult{AvailabilityZones: all}, dryRun(in.DryRun)
 }
