@@ -231,5 +231,8 @@ func CountTasks(r store.Reader, instance string) (n InstanceTasks) {
 // ZoneOf is the availability zone of an instance.
 func ZoneOf(r store.Reader, c ContainerInstance) string {
 	d, _ := InstanceDescriptions.Get(r, c.Key())
-	return d.Attributes[placement.ZoneAttribute]
+	return d.Zone()
 }
+
+// Zone is the availability zone of the instance.
+func (d InstanceDescription) Zone() string { return d.Attributes[placement.ZoneAttribute] }

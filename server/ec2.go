@@ -6,7 +6,6 @@ import (
 	"berth/aws"
 	"berth/ec2"
 	"berth/ecs"
-	"berth/ecs/placement"
 	"berth/reconcile"
 	"berth/store"
 )
@@ -25,7 +24,7 @@ func (s *Server) newEC2(pages *aws.Pages) *ec2.Service {
 func zonesOfMachine(d ecs.InstanceDescription) []string {
 	account, rest, _ := strings.Cut(d.Key, "/")
 	region, _, _ := strings.Cut(rest, "/")
-	if zone := d.Attributes[placement.ZoneAttribute]; zone != "" {
+	if zone := d.Zone(); zone != "" {
 		return []string{account + "/" + region + "/" + zone}
 	}
 	return nil
