@@ -14,5 +14,6 @@
 //	ecs_account_test.go            tags, account settings, what is not built
 //	ecs_badinput_test.go           bad input to ECS
 //	pages_test.go                  page tokens
+//	ec2_test.go                    the default VPC, security groups, tags
 //	logs_test.go, ecr_test.go, sts_test.go   the other services
 package conformance

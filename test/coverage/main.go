@@ -17,11 +17,13 @@ import (
 	"slices"
 	"strings"
 
+	ec2api "berth/api/ec2"
 	ecrapi "berth/api/ecr"
 	ecsapi "berth/api/ecs"
 	logsapi "berth/api/logs"
 	stsapi "berth/api/sts"
 	"berth/aws"
+	"berth/ec2"
 	"berth/ecr"
 	"berth/ecs"
 	"berth/logs"
@@ -85,8 +87,16 @@ func services() []service {
 		{ecsapi.API, convert(ecs.OperationCoverage())},
 		{logsapi.API, implemented(logsapi.API, (*logs.Service)(nil), nil, logs.Notes())},
 		{ecrapi.API, implemented(ecrapi.API, (*ecr.Service)(nil), ecr.StoredOnly(), ecr.Notes())},
+		{ec2api.API, implemented(ec2api.API, (*ec2.Service)(nil), ec2.StoredOnly(), join(ec2.Notes(), ec2.Refused()))},
 		{stsapi.API, implemented(stsapi.API, (*sts.Service)(nil), nil, nil)},
 	}
+}
+
+// join has the entries of both maps.
+func join(a, b map[string]string) map[string]string {
+	out := maps.Clone(a)
+	maps.Copy(out, b)
+	return out
 }
 
 func convert(list []ecs.Coverage) []row {
@@ -150,7 +160,7 @@ func fields(w io.Writer, rows []row) {
 
 var (
 	callInGo  = regexp.MustCompile(`\.(?:New)?([A-Z][A-Za-z]+?)(?:Paginator)?\(|"([A-Z][A-Za-z]+)"`)
-	callInCLI = regexp.MustCompile(`"(ecs|logs|ecr|sts)", "([a-z]+(?:-[a-z]+)+)"`)
+	callInCLI = regexp.MustCompile(`"(ecs|logs|ecr|ec2|sts)", "([a-z]+(?:-[a-z]+)+)"`)
 )
 
 // testsOf finds, for "service.Operation", the folders whose tests mention it. In a service's own folder every mention
@@ -177,7 +187,7 @@ func testsOf(root string) (map[string][]string, error) {
 		service, _, _ := strings.Cut(rel, "/")
 		services := []string{service}
 		if service == "test" {
-			services = []string{"ecs", "ecr", "logs", "sts"}
+			services = []string{"ecs", "ecr", "ec2", "logs", "sts"}
 		}
 		for _, m := range callInGo.FindAllStringSubmatch(string(text), -1) {
 			for _, s := range services {

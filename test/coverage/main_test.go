@@ -5,6 +5,7 @@ import (
 	"strings"
 	"testing"
 
+	"berth/ec2"
 	"berth/ecr"
 	"berth/logs"
 )
@@ -57,8 +58,8 @@ func TestNotesAreOfOperations(t *testing.T) {
 }
 
 var (
-	notesOf      = map[string]map[string]string{"ecr": ecr.Notes(), "logs": logs.Notes()}
-	storedOnlyOf = map[string]map[string]string{"ecr": ecr.StoredOnly()}
+	notesOf      = map[string]map[string]string{"ec2": ec2.Notes(), "ecr": ecr.Notes(), "logs": logs.Notes()}
+	storedOnlyOf = map[string]map[string]string{"ec2": ec2.StoredOnly(), "ecr": ecr.StoredOnly()}
 )
 
 // An operation that is not refused has a test that calls it.
