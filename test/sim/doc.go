@@ -7,6 +7,7 @@
 //	wire_test.go      listeners and cables that can be pulled
 //	world_test.go     the control plane and its client
 //	machine_test.go   a simulated machine
+//	ingress_test.go   the part of a machine that carries load balancers' traffic
 //	*_rule_test.go    the scenarios
 //	fault_test.go     random faults from a seed, with the laws checked after each step
 package sim

@@ -35,10 +35,12 @@ type machine struct {
 	w     *world
 	name  string
 	cable *cable
-	cert  tls.Certificate
-	pool  *x509.CertPool
-	dead  context.CancelFunc
-	done  chan struct{}
+	// ingress carries load balancers' traffic; nil if the machine has no such role.
+	ingress *ingress
+	cert    tls.Certificate
+	pool    *x509.CertPool
+	dead    context.CancelFunc
+	done    chan struct{}
 
 	mu       sync.Mutex // guards what follows
 	conn     *websocket.Conn
@@ -58,7 +60,15 @@ type machine struct {
 // join makes a machine with its certificate and starts its agent.
 func (w *world) join(name string) *machine {
 	w.Helper()
-	m := &machine{w: w, name: name, cable: &cable{}, started: map[string]int{}, stopped: map[string]int{}, state: map[string]string{}, forgot: map[string]bool{}}
+	return w.joinWith(name, nil)
+}
+
+func (w *world) joinWith(name string, i *ingress) *machine {
+	w.Helper()
+	m := &machine{w: w, name: name, ingress: i, cable: &cable{}, started: map[string]int{}, stopped: map[string]int{}, state: map[string]string{}, forgot: map[string]bool{}}
+	if i != nil {
+		i.m = m
+	}
 	m.certify()
 	w.machines = append(w.machines, m)
 	m.boot()
@@ -156,6 +166,9 @@ func (m *machine) session(ctx context.Context) {
 	m.conn, m.write = conn, &sync.Mutex{}
 	m.mu.Unlock()
 	defer func() { m.mu.Lock(); m.conn = nil; m.mu.Unlock() }()
+	if m.ingress != nil {
+		m.ingress.begin()
+	}
 	m.send(proto.TypeHello, m.hello())
 	beat := 10 * time.Second
 	for {
@@ -170,6 +183,8 @@ func (m *machine) session(ctx context.Context) {
 			m.welcome(ctx, f.Body)
 		case proto.TypeAssignment:
 			m.assigned(f.Body)
+		case proto.TypeIngress:
+			m.ingress.follow(f.Body)
 		case proto.TypeClose:
 			m.closed(f.Body)
 			return
@@ -183,6 +198,9 @@ func (m *machine) hello() proto.Hello {
 		h.Attributes = append(h.Attributes, api.Attribute{Name: new("com.amazonaws.ecs.capability.docker-remote-api." + v)})
 	}
 	h.Attributes = append(h.Attributes, api.Attribute{Name: new("ecs.capability.task-cpu-mem-limit")})
+	if m.ingress != nil {
+		h.Ingress, h.Address = true, m.ingress.address
+	}
 	return h
 }
 

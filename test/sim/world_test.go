@@ -19,6 +19,7 @@ import (
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
 	sdk "github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
+	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 
 	own "berth/api/berth"
 	"berth/dispatch"
@@ -39,6 +40,7 @@ type world struct {
 	*testing.T
 	store    *store.Store
 	ecs      *sdk.Client
+	elb      *elbv2.Client
 	key      aws.Credentials
 	api      *http.Client
 	agents   *listener
@@ -110,11 +112,12 @@ func (w *world) client(dir string) *sdk.Client {
 		w.Fatal(err)
 	}
 	w.key = aws.Credentials{AccessKeyID: key.AccessKeyID, SecretAccessKey: key.SecretAccessKey}
+	credentials := aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) { return w.key, nil })
+	w.elb = elbv2.New(elbv2.Options{
+		BaseEndpoint: aws.String("http://api.sim:4566"), Region: region, HTTPClient: w.api, RetryMaxAttempts: 1, Credentials: credentials,
+	})
 	return sdk.New(sdk.Options{
-		BaseEndpoint: aws.String("http://api.sim:4566"), Region: region, HTTPClient: w.api, RetryMaxAttempts: 1,
-		Credentials: aws.CredentialsProviderFunc(func(context.Context) (aws.Credentials, error) {
-			return w.key, nil
-		}),
+		BaseEndpoint: aws.String("http://api.sim:4566"), Region: region, HTTPClient: w.api, RetryMaxAttempts: 1, Credentials: credentials,
 	})
 }
 
