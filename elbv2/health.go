@@ -12,6 +12,8 @@ import (
 type TargetHealth struct {
 	Target  string `json:"t"` // key of the target
 	Ingress string `json:"m"` // key of the Ingress
+	// Since is the registration that this is of. Of an earlier one it counts for nothing. Written by: ApplyReport.
+	Since int64 `json:"si"`
 	// Of the report. Written by: ApplyReport.
 	State       string `json:"s"` // proto.TargetInitial and so on
 	Reason      string `json:"r,omitzero"`
@@ -22,7 +24,8 @@ type TargetHealth struct {
 	Was bool `json:"w,omitzero"`
 }
 
-// TargetHealths is the table of reports, by the target's key|the ingress' key. They speak of the present registration of the target.
+// TargetHealths is the table of reports, by the target's key|the ingress' key. Those of targets and ingresses that are gone are removed
+// by the reconciler "elbv2.target" and count for nothing before.
 var TargetHealths = store.NewTable("elbv2/target-health", TargetHealth.Key,
 	store.Index(byHealthTarget, func(h TargetHealth) []string { return []string{h.Target} }),
 	store.Index(byHealthIngress, func(h TargetHealth) []string { return []string{h.Ingress} }),
@@ -39,12 +42,6 @@ func (h TargetHealth) Key() string { return healthKey(h.Target, h.Ingress) }
 
 func healthKey(target, ingress string) string { return target + "|" + ingress }
 
-func forgetHealth(tx *store.Tx, target string) {
-	for h := range TargetHealths.By(tx, byHealthTarget, target) {
-		TargetHealths.Delete(tx, h.Key())
-	}
-}
-
 // reportsOf are what the connected ingresses of the target's account and region say of it: one for each, with an empty State where one has
 // said nothing yet.
 func reportsOf(r store.Reader, t Target) (out []TargetHealth) {
@@ -53,6 +50,9 @@ func reportsOf(r store.Reader, t Target) (out []TargetHealth) {
 			continue
 		}
 		h, _ := TargetHealths.Get(r, healthKey(t.Key(), i.Key()))
+		if h.Since != t.Registered {
+			h = TargetHealth{}
+		}
 		out = append(out, h)
 	}
 	return out

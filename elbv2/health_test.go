@@ -119,6 +119,7 @@ func TestAMachineThatGoesGivesTheVerdictToTheOthers(t *testing.T) {
 		func(tx *store.Tx) { Removed(tx, testAccount, testRegion, machineB, "i-bbbbbbbb") },
 	} {
 		w.update(gone)
+		w.reconcile()
 		if got := w.health(g, "i-aaaaaaaa"); got != "healthy" {
 			t.Errorf("got %q", got)
 		}
@@ -177,5 +178,23 @@ func TestAFullReportForgetsTheRest(t *testing.T) {
 	full.Full = false
 	if gone := Forgotten(w.Store.Read(), machineB, full); len(gone) != 0 {
 		t.Errorf("a report of changes forgets %v", gone)
+	}
+}
+
+func TestReportsOfAMachineThatIsGoneAreForgotten(t *testing.T) {
+	w := newTargetWorld(t)
+	g := w.group("web", webGroup)
+	w.forwardTo(g)
+	w.connect(machineA, machineB)
+	target := w.register(g, "i-aaaaaaaa")
+	w.report(machineA, said(target, proto.TargetUnhealthy))
+	w.report(machineB, said(target, proto.TargetHealthy))
+	w.update(func(tx *store.Tx) { Removed(tx, testAccount, testRegion, machineB, "i-bbbbbbbb") })
+	if got := w.health(g, "i-aaaaaaaa"); got != "unhealthy Target.FailedHealthChecks" {
+		t.Errorf("what a machine said that is gone counts: %s", got)
+	}
+	w.reconcile()
+	if n := TargetHealths.Len(w.Store.Read()); n != 1 {
+		t.Errorf("%d reports are kept", n)
 	}
 }

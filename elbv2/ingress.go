@@ -68,42 +68,27 @@ func Reconnected(tx *store.Tx, instanceARN string) {
 // Disconnected notes that a container instance is not heard of any more: nothing waits for it. What it said is kept, as it
 // may come back.
 func Disconnected(tx *store.Tx, instanceARN string) {
-	i, ok := Ingresses.Get(tx, instanceARN)
-	if !ok || !i.Connected {
-		return
+	if i, ok := Ingresses.Get(tx, instanceARN); ok && i.Connected {
+		i.Connected = false
+		Ingresses.Put(tx, i)
 	}
-	i.Connected = false
-	Ingresses.Put(tx, i)
-	settleAll(tx, i)
 }
 
-// Removed notes that a container instance with this EC2 instance ID was deregistered: it is no ingress any more, and no frame has
-// its targets.
+// Removed notes that a container instance with this EC2 instance ID was deregistered: it is no ingress any more, and as no frame has
+// its targets, those of them that leave have no time left.
 func Removed(tx *store.Tx, account, region, instanceARN, ec2ID string) {
 	forgetIngress(tx, instanceARN)
 	for t := range Targets.By(tx, byTargetDraining, account+"/"+region) {
 		if t.ID == ec2ID {
-			removeTarget(tx, t.Key())
+			t.Until = t.Draining
+			Targets.Put(tx, t)
 		}
 	}
 }
 
 func forgetIngress(tx *store.Tx, instanceARN string) {
-	i, ok := Ingresses.Get(tx, instanceARN)
-	if !ok {
-		return
-	}
-	Ingresses.Delete(tx, instanceARN)
-	for h := range TargetHealths.By(tx, byHealthIngress, instanceARN) {
-		TargetHealths.Delete(tx, h.Key())
-	}
-	settleAll(tx, i)
-}
-
-// settleAll looks at the targets that waited for an ingress which is gone.
-func settleAll(tx *store.Tx, i Ingress) {
-	for t := range Targets.By(tx, byTargetUnsettled, i.Account+"/"+i.Region) {
-		settle(tx, t)
+	if _, ok := Ingresses.Get(tx, instanceARN); ok {
+		Ingresses.Delete(tx, instanceARN)
 	}
 }
 
@@ -140,8 +125,11 @@ func applyStatus(tx *store.Tx, i Ingress, s proto.TargetStatus, now time.Time) {
 		return
 	}
 	have, _ := TargetHealths.Get(tx, healthKey(key, i.Key()))
+	if have.Since != s.Since {
+		have = TargetHealth{}
+	}
 	h := TargetHealth{
-		Target: key, Ingress: i.Key(), State: s.State, Reason: s.Reason, Description: s.Description, Probe: s.Probe,
+		Target: key, Ingress: i.Key(), Since: s.Since, State: s.State, Reason: s.Reason, Description: s.Description, Probe: s.Probe,
 		At: have.At, Was: have.Was || s.State == proto.TargetHealthy,
 	}
 	if h == have {

@@ -20,7 +20,7 @@ type Target struct {
 	// Written by: Register.
 	Registered int64 `json:"r"`
 	// Settled says that the machines that carry traffic have come to a first verdict on this registration. Written by: ApplyReport,
-	// Disconnected, Removed.
+	// the reconciler "elbv2.target".
 	Settled bool `json:"se,omitzero"`
 
 	// Draining is when the target was deregistered, ms since the epoch; 0: it is registered. Until is when waiting for its
@@ -80,7 +80,6 @@ func Register(tx *store.Tx, t Target, now time.Time) {
 	}
 	t.Registered, t.Settled, t.Draining, t.Until = max(now.UnixMilli(), have.Registered+1), false, 0, 0
 	Targets.Put(tx, t)
-	forgetHealth(tx, t.Key())
 }
 
 // Deregister begins the end of a target: it gets no new requests, and its record goes when it has no open ones, at the latest
@@ -93,16 +92,11 @@ func Deregister(tx *store.Tx, key string, now time.Time) {
 	}
 	g, _ := TargetGroups.Get(tx, t.Group)
 	if !g.InUse(tx) {
-		removeTarget(tx, key)
+		Targets.Delete(tx, key)
 		return
 	}
 	t.Draining, t.Until = now.UnixMilli(), now.Add(g.DeregistrationDelay()).UnixMilli()
 	Targets.Put(tx, t)
-}
-
-func removeTarget(tx *store.Tx, key string) {
-	Targets.Delete(tx, key)
-	forgetHealth(tx, key)
 }
 
 // TargetsOf are the targets of an ECS task: those that it has and those that still drain.

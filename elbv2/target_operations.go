@@ -31,35 +31,51 @@ func (s *Service) RegisterTargets(ctx context.Context, in *api.RegisterTargetsIn
 		return nil, badGroup("At least one target must be specified.")
 	}
 	caller, now := aws.CallerFrom(ctx), s.Now()
-	err := s.Store.Update(ctx, func(tx *store.Tx) error {
-		g, err := groupOf(tx, caller, in.TargetGroupArn)
-		if err != nil {
+	if _, err := s.newTargets(s.Store.Read(), caller, in.TargetGroupArn, in.Targets); err != nil {
+		return nil, err
+	}
+	for some := range slices.Chunk(in.Targets, targetChunk) {
+		err := s.Store.Update(ctx, func(tx *store.Tx) error {
+			targets, err := s.newTargets(tx, caller, in.TargetGroupArn, some)
+			for _, t := range targets {
+				Register(tx, t, now)
+			}
 			return err
+		})
+		if err != nil {
+			return nil, err
 		}
-		var stopped []string
-		targets := make([]Target, 0, len(in.Targets))
-		for _, d := range in.Targets {
-			t, err := g.target(d)
-			if err != nil {
-				return err
-			}
-			if _, ok := s.Machine(tx, g.Account, g.Region, t.ID); !ok && g.TargetType == api.TargetTypeEnumInstance {
-				stopped = append(stopped, "'"+t.ID+"'")
-			}
-			targets = append(targets, t)
-		}
-		if len(stopped) > 0 {
-			return aws.Errorf(codeTarget, "The following targets are not in a running state and cannot be registered: %s", strings.Join(stopped, ", "))
-		}
-		for _, t := range targets {
-			Register(tx, t, now)
-		}
-		return nil
-	})
+	}
+	return &api.RegisterTargetsOutput{}, nil
+}
+
+// targetChunk is how many targets are written in one transaction: an external etcd takes few operations.
+const targetChunk = 50
+
+// newTargets checks descriptions and makes targets of them.
+func (s *Service) newTargets(r store.Reader, caller aws.Caller, group *string, list []api.TargetDescription) ([]Target, error) {
+	g, err := groupOf(r, caller, group)
 	if err != nil {
 		return nil, err
 	}
-	return &api.RegisterTargetsOutput{}, nil
+	var stopped []string
+	targets := make([]Target, 0, len(list))
+	for _, d := range list {
+		t, err := g.target(d)
+		if err != nil {
+			return nil, err
+		}
+		if g.TargetType == api.TargetTypeEnumInstance {
+			if _, ok := s.Machine(r, g.Account, g.Region, t.ID); !ok {
+				stopped = append(stopped, "'"+t.ID+"'")
+			}
+		}
+		targets = append(targets, t)
+	}
+	if len(stopped) > 0 {
+		return nil, aws.Errorf(codeTarget, "The following targets are not in a running state and cannot be registered: %s", strings.Join(stopped, ", "))
+	}
+	return targets, nil
 }
 
 // target checks a description and makes a target of it.
@@ -99,19 +115,21 @@ func (s *Service) DeregisterTargets(ctx context.Context, in *api.DeregisterTarge
 		return nil, badGroup("At least one target must be specified.")
 	}
 	now := s.Now()
-	err := s.Store.Update(ctx, func(tx *store.Tx) error {
-		g, err := groupOf(tx, aws.CallerFrom(ctx), in.TargetGroupArn)
+	for some := range slices.Chunk(in.Targets, targetChunk) {
+		err := s.Store.Update(ctx, func(tx *store.Tx) error {
+			g, err := groupOf(tx, aws.CallerFrom(ctx), in.TargetGroupArn)
+			if err != nil {
+				return err
+			}
+			for _, d := range some {
+				t := Target{Group: g.Key(), ID: aws.Value(d.Id), Port: *pick(g.Port, d.Port)}
+				Deregister(tx, t.Key(), now)
+			}
+			return nil
+		})
 		if err != nil {
-			return err
+			return nil, err
 		}
-		for _, d := range in.Targets {
-			t := Target{Group: g.Key(), ID: aws.Value(d.Id), Port: *pick(g.Port, d.Port)}
-			Deregister(tx, t.Key(), now)
-		}
-		return nil
-	})
-	if err != nil {
-		return nil, err
 	}
 	return &api.DeregisterTargetsOutput{}, nil
 }

@@ -36,6 +36,7 @@ func TestATargetLeavesWhenEveryoneHasLetGo(t *testing.T) {
 	w.report(machineB, said(target, proto.TargetDrained))
 	w.reconcile()
 	w.wantTargets(g, 0)
+	w.reconcile() // woken by the target's end
 	if n := TargetHealths.Len(w.Store.Read()); n != 0 {
 		t.Errorf("%d reports outlive their target", n)
 	}

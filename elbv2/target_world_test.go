@@ -154,11 +154,20 @@ func (w *targetWorld) health(g TargetGroup, id string) string {
 	return strings.TrimSpace(string(h.State) + " " + string(h.Reason))
 }
 
-// reconcile runs the reconciler once for each target that leaves and returns when it wants to run again, of the last.
+// reconcile runs the reconciler once for each target that is there or was spoken of. It returns when it wants to run again, of those that leave.
 func (w *targetWorld) reconcile() (again time.Duration) {
 	w.Helper()
-	for t := range Targets.By(w.Store.Read(), byTargetDraining, testPlace) {
-		again = must(TargetReconciler{w.Service}.Reconcile(w.ctx, t.Key()))(w.T)
+	keys, r := map[string]bool{}, w.Store.Read()
+	for t := range Targets.All(r) {
+		keys[t.Key()] = t.Draining != 0
+	}
+	for h := range TargetHealths.All(r) {
+		keys[h.Target] = keys[h.Target]
+	}
+	for key, leaves := range keys {
+		if wait := must(TargetReconciler{w.Service}.Reconcile(w.ctx, key))(w.T); leaves {
+			again = wait
+		}
 	}
 	return again
 }

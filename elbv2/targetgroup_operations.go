@@ -195,10 +195,7 @@ func (s *Service) DeleteTargetGroup(ctx context.Context, in *api.DeleteTargetGro
 		if g.InUse(tx) {
 			return aws.Errorf(codeInUse, "Target group '%s' is currently in use by a listener or a rule", g.ARN())
 		}
-		for t := range Targets.By(tx, byTargetGroup, g.Key()) {
-			removeTarget(tx, t.Key())
-		}
-		TargetGroups.Delete(tx, g.Key())
+		TargetGroups.Delete(tx, g.Key()) // the reconciler "elbv2.target" removes its targets, which may be many
 		return nil
 	})
 	if err != nil {

@@ -196,6 +196,7 @@ func TestDeleteTargetGroup(t *testing.T) {
 	for range 2 { // the second time it is gone already
 		must(w.DeleteTargetGroup(w.ctx, in))(t)
 	}
+	w.reconcile()
 	if r := w.Store.Read(); TargetGroups.Len(r)+Targets.Len(r) != 0 {
 		t.Error("something is left")
 	}
