@@ -56,6 +56,8 @@ type Deps struct {
 	Execer  Execer
 	Cgroups TaskCgroups
 	Network Network
+	// Ingress makes this machine carry load balancers' traffic; nil: it does not.
+	Ingress Ingress
 }
 
 // Validate says what is missing and how to give it.

@@ -39,6 +39,9 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return (&session{cfg: &cfg, id: id, node: n, log: cfg.Log}).run(ctx) })
 	g.Go(func() error { id.keep(ctx); return nil })
 	g.Go(func() error { n.collect(ctx); return nil })
+	if i := cfg.Deps.Ingress; i != nil {
+		g.Go(func() error { return i.Run(ctx, poster(id, &cfg)) })
+	}
 	return g.Wait()
 }
 

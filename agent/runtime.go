@@ -3,10 +3,12 @@ package agent
 import (
 	"context"
 	"io"
+	"net/netip"
 	"time"
 
 	specs "github.com/opencontainers/runtime-spec/specs-go"
 
+	"berth/agent/proto"
 	ecs "berth/api/ecs"
 )
 
@@ -198,3 +200,27 @@ type Error struct {
 
 func (e *Error) Error() string { return e.Name + ": " + e.Detail }
 func (e *Error) Unwrap() error { return e.Err }
+
+// Ingress carries the traffic of load balancers on this machine. Implemented by agent/ingress.
+type Ingress interface {
+	// Run works until ctx ends; its end leaves traffic flowing. post is the way to the server for what is no report.
+	Run(ctx context.Context, post Post) error
+	// Apply takes everything that this machine should balance. It keeps it for a later start without a server.
+	// instance is the ARN of this machine's container instance. It does not wait for what follows.
+	Apply(instance string, in proto.Ingress)
+	// Report makes the next report, without its sequence number: with full of every target, else of those that changed since the
+	// last call. It returns false when there is nothing to say.
+	Report(full bool) (proto.IngressReport, bool)
+	// Reports has an element when there may be something to report. It has room for one.
+	Reports() <-chan struct{}
+}
+
+// Post sends a body as JSON to a path of the server's agent listener, as this machine.
+type Post func(ctx context.Context, path string, body any) error
+
+// Opening is one port of an address of a load balancer inside the tasks' network.
+type Opening struct {
+	Address  netip.Addr
+	Port     uint16
+	Protocol string // tcp or udp
+}

@@ -74,6 +74,7 @@ type line struct {
 	beats       chan uint64 // revision of a new assignment, for heartbeats
 	definitions map[string]ecs.TaskDefinition
 	revision    uint64
+	balance     *balance
 }
 
 func (s *session) once(ctx context.Context) error {
@@ -89,6 +90,7 @@ func (s *session) once(ctx context.Context) error {
 	defer conn.Close()
 	conn.SetReadLimit(proto.MaxFrame)
 	l := &line{session: s, conn: conn, acks: make(chan uint64, 16), beats: make(chan uint64, 16), definitions: map[string]ecs.TaskDefinition{}}
+	l.balance = newBalance(s.cfg.Deps.Ingress, s.node.outbox.seq.next, func(r any) error { return l.send(proto.TypeIngressReport, r) })
 	if err := l.open(ctx); err != nil {
 		return err
 	}
@@ -187,6 +189,8 @@ func (l *line) handle(ctx context.Context, f proto.Frame) error {
 		case l.acks <- a.Seq:
 		case <-ctx.Done():
 		}
+	case proto.TypeIngress, proto.TypeIngressAck:
+		return l.balance.take(ctx, f, l.welcome.ContainerInstanceArn)
 	case proto.TypeHeartbeatAck:
 	case proto.TypeClose:
 		return closed(f)
@@ -229,6 +233,7 @@ func (l *line) write(ctx context.Context) error {
 	ack, due := time.NewTimer(ackWait), time.NewTimer(0)
 	defer ack.Stop()
 	defer due.Stop()
+	defer l.balance.ack.Stop()
 	var waiting, revision uint64
 	full := true
 	for {
@@ -244,7 +249,17 @@ func (l *line) write(ctx context.Context) error {
 				due.Reset(time.Until(at))
 			}
 		}
+		if err := l.balance.tell(); err != nil {
+			return err
+		}
 		select {
+		case <-l.balance.reports:
+		case seq := <-l.balance.acks:
+			l.balance.acked(seq)
+		case <-l.balance.ack.C:
+			if err := l.balance.late(); err != nil {
+				return err
+			}
 		case <-l.node.outbox.notify:
 		case <-due.C:
 		case seq := <-l.acks:

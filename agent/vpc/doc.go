@@ -24,6 +24,7 @@
 //	network.json          addresses of the uplink, pool (fabric)
 //	ns/bridge, ns/<id>    namespaces, kept by bind mounts
 //	containers/<id>.json  address and ports of a container, written before they are used (record)
+//	balancers.json        addresses and ports of load balancers (balance)
 //	proxy.*               package portproxy
 //
 // Sysctls of the main namespace: net.ipv4.ip_forward is set to 1 and put back by Cleanup of the last agent of the

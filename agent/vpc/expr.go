@@ -116,6 +116,15 @@ func portKey() match {
 	}
 }
 
+// balancerKey loads destination address, protocol and destination port, as the keys of load balancers' ports are made.
+func balancerKey() match {
+	return match{
+		&expr.Payload{DestRegister: r0, Base: expr.PayloadBaseNetworkHeader, Offset: offsetDestination, Len: 4},
+		&expr.Meta{Key: expr.MetaKeyL4PROTO, Register: r0 + 1},
+		&expr.Payload{DestRegister: r0 + 2, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},
+	}
+}
+
 func destPort(port uint16) match {
 	return match{
 		&expr.Payload{DestRegister: r0, Base: expr.PayloadBaseTransportHeader, Offset: 2, Len: 2},

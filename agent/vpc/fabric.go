@@ -217,7 +217,7 @@ func ensureGateway(b *namespace, f fabric) error {
 		return fmt.Errorf("list addresses of lo: %w", err)
 	}
 	for _, a := range have { // an earlier pool's gateway
-		if !a.IP.IsLoopback() && !a.IP.Equal(f.gateway().AsSlice()) {
+		if !a.IP.IsLoopback() && a.Label != balancerLabel && !a.IP.Equal(f.gateway().AsSlice()) {
 			if err := b.nl.AddrDel(lo, &a); err != nil {
 				return fmt.Errorf("remove address %s: %w", a.IP, err)
 			}

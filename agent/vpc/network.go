@@ -34,6 +34,7 @@ type Network struct {
 	// frame is held for writing while whole tables are written from the records, and for reading while one container's entries
 	// and its record change together. It spans netlink calls on purpose.
 	frame sync.RWMutex
+	open  []agent.Opening // ports of load balancers; guarded by frame
 
 	mu      sync.Mutex // guards the following
 	records map[string]*record
@@ -59,7 +60,7 @@ func Open(ctx context.Context, cfg Config) (*Network, error) {
 		}
 	}
 	n := &Network{cfg: cfg, proxy: portproxy.NewClient(cfg.Dir), repairing: make(chan struct{}, 1)}
-	if err := n.open(ctx); err != nil {
+	if err := n.bringUp(ctx); err != nil {
 		n.closeNamespaces()
 		return nil, fmt.Errorf("open network in %s: %w", cfg.Dir, err)
 	}
@@ -70,11 +71,14 @@ func Open(ctx context.Context, cfg Config) (*Network, error) {
 	return n, nil
 }
 
-func (n *Network) open(ctx context.Context) (err error) {
+func (n *Network) bringUp(ctx context.Context) (err error) {
 	if n.main, err = currentNamespace(); err != nil {
 		return err
 	}
 	if n.records, err = readRecords(n.cfg); err != nil {
+		return err
+	}
+	if n.open, err = readBalancers(n.cfg); err != nil {
 		return err
 	}
 	if n.fabric, err = planFabric(n.cfg, n.main, len(n.records)); err != nil {
@@ -89,6 +93,9 @@ func (n *Network) open(ctx context.Context) (err error) {
 		return err
 	}
 	if err := ensureUplink(n.cfg, n.fabric, n.main, n.bridge); err != nil {
+		return err
+	}
+	if err := n.balancerAddresses(n.open); err != nil {
 		return err
 	}
 	if err := n.replaceTables(); err != nil {
@@ -167,7 +174,8 @@ func (n *Network) replaceTables() error {
 		}
 	}
 	n.mu.Unlock()
-	if err := n.bridge.nft.replace(bridgeTable, []setRef{portTargets, ownAddresses}, bridgeRules(n.fabric), bridgeEl); err != nil {
+	bridgeEl = append(bridgeEl, openingElements(n.open)...)
+	if err := n.bridge.nft.replace(bridgeTable, []setRef{portTargets, ownAddresses, balancerPorts}, bridgeRules(n.fabric), bridgeEl); err != nil {
 		return fmt.Errorf("rules of the bridge namespace: %w", err)
 	}
 	if err := n.main.nft.replace(n.hostTable(), []setRef{publishedPorts}, hostRules(n.cfg, n.fabric), hostEl); err != nil {

@@ -20,6 +20,8 @@ var (
 	portTargets = setRef{"targets", 2}
 	// ownAddresses has what each container may send from.
 	ownAddresses = setRef{"own", 3}
+	// balancerPorts has the addresses and ports of load balancers in the bridge namespace.
+	balancerPorts = setRef{"balancers", 4}
 )
 
 const (
@@ -83,6 +85,8 @@ func setOf(t *nftables.Table, ref setRef) *nftables.Set {
 		s.DataType = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetService)
 	case ownAddresses:
 		s.KeyType = nftables.MustConcatSetType(nftables.TypeIFName, nftables.TypeEtherAddr, nftables.TypeIPAddr)
+	case balancerPorts:
+		s.KeyType = nftables.MustConcatSetType(nftables.TypeIPAddr, nftables.TypeInetProto, nftables.TypeInetService)
 	}
 	return s
 }
@@ -100,13 +104,15 @@ type chain struct {
 func hostRules(c Config, f fabric) []chain {
 	up := c.uplinkName()
 	toPublished := []match{destLocal(), portKey(), in(publishedPorts), destTo(f.Far)}
+	// A load balancer's address is its own also where a container publishes the same port.
+	toBalancer := []match{destIn(f.loopback(c)), accept()}
 	return []chain{
 		{"raw", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw, [][]match{
 			{iifIs(up), sourceNot(host(f.Far)), drop()},
 			{iifIs(up), destIn(loopbackNet), drop()}, // route_localnet is on for replies, see below
 		}},
-		{"prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, [][]match{toPublished}},
-		{"output", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest, [][]match{toPublished}},
+		{"prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, [][]match{toBalancer, toPublished}},
+		{"output", nftables.ChainTypeNAT, nftables.ChainHookOutput, nftables.ChainPriorityNATDest, [][]match{toBalancer, toPublished}},
 		{"postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, hostSources(c, f)},
 		{"forward", nftables.ChainTypeFilter, nftables.ChainHookForward, nftables.ChainPriorityFilter, hostForward(c, f)},
 		{"input", nftables.ChainTypeFilter, nftables.ChainHookInput, nftables.ChainPriorityFilter, hostInput(c)},
@@ -180,6 +186,7 @@ func bridgeRules(f fabric) []chain {
 		}},
 		{"prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, [][]match{
 			{fromContainer, destIn(host(gateway)), destPort(dnsPort), accept()},
+			{fromContainer, balancerKey(), in(balancerPorts), accept()},
 			{destLocal(), portKey(), destByMap(portTargets)},
 		}},
 		{"postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, nftables.ChainPriorityNATSource, [][]match{
@@ -198,6 +205,7 @@ func bridgeRules(f fabric) []chain {
 			{protocolIs(unix.IPPROTO_ICMP), accept()},
 			{fromContainer, protocolIs(unix.IPPROTO_UDP), destPort(dnsPort), accept()},
 			{fromContainer, protocolIs(unix.IPPROTO_TCP), destPort(dnsPort), accept()},
+			{fromContainer, balancerKey(), in(balancerPorts), accept()},
 			{reject()},
 		}},
 	}

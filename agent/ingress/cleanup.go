@@ -1,0 +1,20 @@
+package ingress
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+)
+
+// Cleanup ends the HAProxy of a directory with all of its connections, and removes the directory. No agent may be running there.
+func Cleanup(dir string) error {
+	dir, err := filepath.Abs(dir)
+	if err != nil {
+		return err
+	}
+	p, err := Config{Dir: dir}.find()
+	if err == nil && p != nil {
+		err = p.stop()
+	}
+	return errors.Join(err, os.RemoveAll(dir))
+}

@@ -1,0 +1,272 @@
+package ingress
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"time"
+
+	"golang.org/x/sys/unix"
+)
+
+// reloadPause is the least time between two reloads. Frames that come meanwhile are served by the next one.
+const reloadPause = time.Second
+
+// keeper keeps HAProxy running and at the newest frame. It is one goroutine's.
+type keeper struct {
+	*Ingress
+	process *process
+	ended   <-chan struct{}
+	stop    context.CancelFunc // of ended
+	loaded  time.Time          // of the last reload
+	refused string             // digest of what HAProxy refused; it is not tried again before it changes
+}
+
+// keepConfig runs until ctx ends and leaves HAProxy alone then.
+func (i *Ingress) keepConfig(ctx context.Context) {
+	k := &keeper{Ingress: i}
+	p, err := i.cfg.find()
+	if err != nil {
+		i.log.Warn("an earlier HAProxy can't be looked for", "err", err)
+	}
+	if p != nil {
+		i.log.Info("HAProxy is taken over", "pid", p.pid)
+		k.have(ctx, p)
+	}
+	defer k.drop()
+	again := time.NewTimer(0)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-k.ended:
+			i.log.Error("HAProxy ended; starting it again", "said", i.cfg.said())
+			k.drop()
+		case <-i.wakeConfig:
+		case <-again.C:
+		}
+		if wait := k.step(ctx); wait > 0 {
+			again.Reset(wait)
+		}
+	}
+}
+
+func (k *keeper) have(ctx context.Context, p *process) {
+	own, stop := context.WithCancel(ctx)
+	k.process, k.ended, k.stop = p, p.ended(own), stop
+}
+
+func (k *keeper) drop() {
+	if k.process != nil {
+		k.stop()
+		k.process.close()
+		k.process, k.ended = nil, nil
+	}
+}
+
+// step brings HAProxy to the newest frame and returns when to look again; 0 means when something changes.
+func (k *keeper) step(ctx context.Context) time.Duration {
+	k.mu.Lock()
+	if !k.state.have {
+		k.mu.Unlock()
+		return 0
+	}
+	problem := k.claim()
+	r, before := k.render(), k.state.running
+	k.mu.Unlock()
+	k.problem("publish", problem)
+	if err := k.cfg.Network.Balance(ctx, k.openings()); err != nil {
+		k.problem("network", "addresses of load balancers: "+err.Error())
+		return retryPause
+	}
+	k.problem("network", "")
+	switch {
+	case k.process == nil && !r.serves():
+		k.reached(r)
+		return 0
+	case k.process != nil && r.Digest == before.Digest:
+		k.reached(r)
+		return k.again(problem)
+	case r.Digest == k.refused && k.process != nil:
+		return k.again(problem)
+	case k.process != nil:
+		if wait := reloadPause - time.Since(k.loaded); wait > 0 {
+			return wait
+		}
+	}
+	if err := k.serve(ctx, r, before); err != nil {
+		if ctx.Err() == nil {
+			k.problem("config", err.Error())
+		}
+		return retryPause
+	}
+	k.refused = ""
+	k.problem("config", "")
+	k.reached(r)
+	return k.again(problem)
+}
+
+// again looks at taken addresses from time to time: nobody tells when they are free.
+func (k *keeper) again(problem string) time.Duration {
+	if problem != "" {
+		return 5 * time.Second
+	}
+	return 0
+}
+
+// serve makes HAProxy run what was rendered. What it refuses changes nothing.
+func (k *keeper) serve(ctx context.Context, r rendered, before running) error {
+	path := k.cfg.path(configFile + ".new")
+	if k.process == nil && r.Digest == before.Digest {
+		// It ended and was good before: only the slots are new.
+		if err := errors.Join(r.writeFiles(), writeFile(path, k.text(r))); err != nil {
+			return err
+		}
+	} else {
+		var err error
+		if path, err = k.prepare(ctx, r); err != nil {
+			k.refused = r.Digest
+			if k.process == nil {
+				err = errors.Join(err, k.startLast(ctx))
+			}
+			return err
+		}
+	}
+	last, err := os.ReadFile(k.cfg.path(configFile))
+	if err != nil && !errors.Is(err, os.ErrNotExist) {
+		return err
+	}
+	k.setLoading(true)
+	defer k.setLoading(false)
+	if err := os.Rename(path, k.cfg.path(configFile)); err != nil {
+		return err
+	}
+	if k.process == nil {
+		err = k.run(ctx)
+	} else {
+		err = k.reload(ctx)
+	}
+	if err != nil {
+		k.refused = r.Digest
+		if len(last) > 0 {
+			err = errors.Join(err, writeFile(k.cfg.path(configFile), last))
+		}
+		if k.process == nil {
+			err = errors.Join(err, k.startLast(ctx))
+		}
+		return err
+	}
+	k.took(r)
+	if err := k.cfg.writeRunning(r.running); err != nil {
+		k.log.Warn("what HAProxy serves was not noted", "err", err)
+	}
+	if err := k.cfg.dropFiles(r.dir); err != nil {
+		k.log.Warn("files of an earlier configuration stay", "err", err)
+	}
+	return nil
+}
+
+// startLast runs the last file that was good, if there is one.
+func (k *keeper) startLast(ctx context.Context) error {
+	if _, err := os.Stat(k.cfg.path(configFile)); err != nil {
+		return nil //nolint:nilerr // there never was one
+	}
+	return k.run(ctx)
+}
+
+// run starts HAProxy and returns when a worker serves.
+func (k *keeper) run(ctx context.Context) error {
+	began := time.Now()
+	p, err := k.cfg.start()
+	if err != nil {
+		return err
+	}
+	if err := k.serving(ctx, p, 0, 0); err != nil {
+		return errors.Join(err, p.stop())
+	}
+	k.have(ctx, p)
+	k.loaded = time.Now()
+	k.log.Info("HAProxy started", "pid", p.pid, "took", time.Since(began).Round(time.Millisecond))
+	wake(k.wakeSlots)
+	return nil
+}
+
+// reload makes the master start a worker with the new file; the old one keeps the connections that it has.
+func (k *keeper) reload(ctx context.Context) error {
+	k.loaded = time.Now()
+	before, err := k.master.processes(ctx)
+	if err != nil {
+		return err
+	}
+	if err := k.process.signal(unix.SIGUSR2); err != nil {
+		return err
+	}
+	newest := 0
+	if len(before.Workers) > 0 {
+		newest = before.Workers[0].PID
+	}
+	if err := k.serving(ctx, k.process, newest, before.Failed); err != nil {
+		return err
+	}
+	k.log.Info("HAProxy took a new configuration", "took", time.Since(k.loaded).Round(time.Millisecond))
+	wake(k.wakeSlots)
+	return nil
+}
+
+// serving waits until the newest worker is another one than before.
+func (k *keeper) serving(ctx context.Context, p *process, before, failed int) error {
+	ctx, cancel := context.WithTimeout(ctx, startWait)
+	defer cancel()
+	for {
+		procs, err := k.master.processes(ctx)
+		if err == nil && procs.Master == p.pid {
+			if len(procs.Workers) > 0 && !procs.Workers[0].Old && procs.Workers[0].PID != before {
+				return nil
+			}
+			if procs.Failed > failed {
+				return fmt.Errorf("HAProxy did not take the new configuration: %s", k.cfg.said())
+			}
+		}
+		if p.gone(5) {
+			return fmt.Errorf("HAProxy ended: %s", k.cfg.said())
+		}
+		if ctx.Err() != nil {
+			return fmt.Errorf("HAProxy does not serve: %w: %s", ctx.Err(), k.cfg.said())
+		}
+	}
+}
+
+// said is the last alert of HAProxy's output.
+func (c Config) said() string {
+	out, err := os.ReadFile(c.path(outputFile))
+	if err != nil {
+		return err.Error()
+	}
+	return lastAlert(string(out))
+}
+
+func (k *keeper) setLoading(on bool) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.state.loading = on
+}
+
+// took notes what HAProxy runs now.
+func (k *keeper) took(r rendered) {
+	k.mu.Lock()
+	defer k.mu.Unlock()
+	k.state.running, k.state.machine = r.running, r.machine
+	for _, b := range r.Backends {
+		k.state.groups[b.Name] = b.Group
+	}
+}
+
+// reached notes that what HAProxy runs is right for a revision; traffic follows it when its slots are set too.
+func (k *keeper) reached(r rendered) {
+	k.mu.Lock()
+	k.state.running.Revision, k.state.machine = r.Revision, r.machine
+	k.mu.Unlock()
+	wake(k.wakeSlots)
+}

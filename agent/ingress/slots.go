@@ -1,0 +1,323 @@
+package ingress
+
+import (
+	"context"
+	"encoding/csv"
+	"errors"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"berth/agent/proto"
+	"berth/elbv2/haproxy"
+)
+
+// Times between looks at the sessions of draining targets.
+const (
+	firstLook = 25 * time.Millisecond
+	slowLook  = 500 * time.Millisecond
+)
+
+// keepSlots keeps the slots of every worker at what is wanted of targets, until ctx ends.
+func (i *Ingress) keepSlots(ctx context.Context) {
+	look := firstLook
+	again := time.NewTimer(time.Hour)
+	defer again.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-i.wakeSlots:
+			look = firstLook
+		case <-again.C:
+		}
+		err := i.syncSlots(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			i.log.Debug("slots are not set", "err", err)
+			again.Reset(100 * time.Millisecond)
+		case i.drains():
+			again.Reset(look)
+			look = min(2*look, slowLook)
+		case i.slowStarts():
+			again.Reset(time.Second)
+		default:
+			// What one worker was told may be lost with it, and it may have been told things by hand.
+			again.Reset(10 * time.Second)
+		}
+		wake(i.reports)
+	}
+}
+
+// syncSlots brings the slots of all workers to what is wanted and looks at the sessions of draining targets.
+func (i *Ingress) syncSlots(ctx context.Context) error {
+	i.mu.Lock()
+	revision, running, loading := i.state.Revision, i.state.running, i.state.loading
+	m := i.state.machine
+	wanted := i.wanted(m)
+	i.mu.Unlock()
+	if running.Digest == "" {
+		i.settle(revision, running, nil, loading)
+		return nil
+	}
+	procs, err := i.master.processes(ctx)
+	if err != nil {
+		i.mu.Lock()
+		idle := !i.serving()
+		i.mu.Unlock()
+		if idle {
+			i.settle(revision, running, nil, loading)
+			return nil
+		}
+		return err
+	}
+	var errs []error
+	all := make([]map[string][]haproxy.Slot, len(procs.Workers))
+	for n, w := range procs.Workers {
+		all[n], err = i.syncWorker(ctx, w, wanted)
+		errs = append(errs, err)
+	}
+	if err := errors.Join(errs...); err != nil {
+		return err
+	}
+	i.settle(revision, running, all, loading)
+	return nil
+}
+
+// syncWorker sets the slots of one worker and returns them.
+func (i *Ingress) syncWorker(ctx context.Context, w worker, wanted map[string][]haproxy.SlotTarget) (map[string][]haproxy.Slot, error) {
+	state, err := i.master.tell(ctx, w, "show servers state")
+	if err != nil {
+		return nil, err
+	}
+	stat, err := i.master.tell(ctx, w, "show stat -1 4 -1")
+	if err != nil {
+		return nil, err
+	}
+	slots := haproxy.ParseState(state)
+	sessions, err := parseSessions(stat)
+	if err != nil {
+		return nil, err
+	}
+	i.mu.Lock()
+	groups := make(map[string]string, len(slots))
+	for name := range slots {
+		groups[name] = i.state.groups[name]
+	}
+	i.mu.Unlock()
+	var commands []string
+	for name, have := range slots {
+		for n := range have {
+			have[n].Sessions = sessions[name+"/"+have[n].Name]
+		}
+		b := haproxy.Backend{Name: name, Group: groups[name], Slots: len(have)}
+		plan := haproxy.Plan(b, have, wanted[b.Group])
+		for _, c := range plan {
+			commands = append(commands, string(c))
+		}
+		slots[name] = follow(have, plan)
+	}
+	for part := range slices.Chunk(commands, 100) {
+		answer, err := i.master.tell(ctx, w, part...)
+		if err != nil {
+			return nil, err
+		}
+		if text := refusal(answer); text != "" {
+			return nil, fmt.Errorf("HAProxy does not set a slot: %s", text)
+		}
+	}
+	return slots, nil
+}
+
+// refusal is the first line of answers to slot commands that is not as it should be.
+func refusal(answer string) string {
+	for line := range strings.Lines(answer) {
+		if line = strings.TrimSpace(line); line == "" || strings.Contains(line, "by 'stats socket command'") || strings.HasPrefix(line, "no need to change") {
+			continue
+		}
+		return line
+	}
+	return ""
+}
+
+// parseSessions reads how many sessions are open, by "backend/server", from "show stat".
+func parseSessions(text string) (map[string]int, error) {
+	rows, err := statRows(text)
+	out := map[string]int{}
+	for _, row := range rows {
+		n, _ := strconv.Atoi(row["scur"])
+		out[row["pxname"]+"/"+row["svname"]] = n
+	}
+	return out, err
+}
+
+// statRows reads the table of "show stat", each row by the names of its columns.
+func statRows(text string) ([]map[string]string, error) {
+	r := csv.NewReader(strings.NewReader(strings.TrimSpace(strings.TrimPrefix(text, "# "))))
+	r.FieldsPerRecord = -1
+	r.LazyQuotes = true
+	records, err := r.ReadAll()
+	if err != nil || len(records) == 0 {
+		return nil, err
+	}
+	var rows []map[string]string
+	for _, record := range records[1:] {
+		row := make(map[string]string, len(record))
+		for n, v := range record {
+			if n < len(records[0]) {
+				row[records[0][n]] = v
+			}
+		}
+		rows = append(rows, row)
+	}
+	return rows, nil
+}
+
+// settle takes what all workers have now.
+func (i *Ingress) settle(revision uint64, running running, workers []map[string][]haproxy.Slot, loading bool) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	s := &i.state
+	if len(workers) > 0 {
+		s.slots = workers[0]
+	}
+	if loading || s.loading || revision != s.Revision {
+		wake(i.wakeSlots) // a new worker may begin with what was wanted before
+		return
+	}
+	if running.Revision == revision && s.running.Digest == running.Digest {
+		s.followed = revision
+	}
+	for _, g := range s.Frame.Groups {
+		for _, t := range g.Targets {
+			k := key{g.ID, t.ID}
+			if !t.Draining || s.drained[k] {
+				continue
+			}
+			at, ok := s.machine.At(t)
+			switch {
+			case ok && i.busy(g.ID, at, workers):
+				s.open[k] = -1
+			case s.open[k] > 0:
+				s.drained[k] = true
+			default:
+				// A request may have chosen the slot just before and be on its way: it shows at the next look.
+				s.open[k] = 1
+			}
+		}
+	}
+}
+
+// busy tells whether a worker has sessions to a target, or may begin some. The caller holds mu.
+func (i *Ingress) busy(group string, at netip.AddrPort, workers []map[string][]haproxy.Slot) bool {
+	for _, w := range workers {
+		for name, slots := range w {
+			if i.state.groups[name] != group {
+				continue
+			}
+			for _, s := range slots {
+				if s.At == at && (!s.Maint || s.Sessions > 0) {
+					return true
+				}
+			}
+		}
+	}
+	return false
+}
+
+// drains tells whether targets are draining.
+func (i *Ingress) drains() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, g := range i.state.Frame.Groups {
+		for _, t := range g.Targets {
+			if t.Draining && !i.state.drained[key{g.ID, t.ID}] {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+// serving tells whether HAProxy should run. The caller holds mu.
+func (i *Ingress) serving() bool { return len(i.state.running.Backends) > 0 }
+
+// wanted is what is wanted of the targets of each group. The caller holds mu.
+func (i *Ingress) wanted(m haproxy.Machine) map[string][]haproxy.SlotTarget {
+	out := map[string][]haproxy.SlotTarget{}
+	for _, g := range i.state.Frame.Groups {
+		out[g.ID] = i.wantedOf(m, g, time.Now())
+	}
+	return out
+}
+
+// wantedOf decides for one group. If every target that was checked is unhealthy, all of these serve: the check may be wrong.
+// Source: ELB user guide, target groups fail open.
+func (i *Ingress) wantedOf(m haproxy.Machine, g haproxy.Group, now time.Time) []haproxy.SlotTarget {
+	ramp := slowStart(g)
+	var out []haproxy.SlotTarget
+	var failing []int
+	healthy, full := 0, false
+	for _, t := range g.Targets {
+		at, ok := m.At(t)
+		if !ok {
+			continue
+		}
+		w := haproxy.SlotTarget{At: at, State: haproxy.Hold, Weight: haproxy.FullWeight}
+		h, _ := i.checks.health(key{g.ID, t.ID})
+		switch {
+		case t.Draining:
+			w.State = haproxy.Drain
+		case h.state == proto.TargetHealthy:
+			w.State, w.Weight = haproxy.Serve, rampWeight(ramp, now.Sub(h.since))
+			healthy++
+			full = full || w.Weight == haproxy.FullWeight
+		case h.state == proto.TargetUnhealthy:
+			failing = append(failing, len(out))
+		}
+		out = append(out, w)
+	}
+	for n := range out {
+		if out[n].State == haproxy.Serve && !full {
+			out[n].Weight = haproxy.FullWeight // nobody else could take the rest
+		}
+	}
+	if healthy == 0 {
+		for _, n := range failing {
+			out[n].State = haproxy.Serve
+		}
+	}
+	return out
+}
+
+func slowStart(g haproxy.Group) time.Duration {
+	n, _ := strconv.Atoi(g.Attributes["slow_start.duration_seconds"])
+	return time.Duration(n) * time.Second
+}
+
+// rampWeight grows evenly until a target has been healthy for as long as the slow start takes.
+func rampWeight(ramp, healthy time.Duration) int {
+	if ramp <= 0 || healthy >= ramp {
+		return haproxy.FullWeight
+	}
+	return max(1, int(int64(haproxy.FullWeight)*int64(healthy)/int64(ramp)))
+}
+
+// slowStarts tells whether a target takes less than its share now.
+func (i *Ingress) slowStarts() bool {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, targets := range i.wanted(i.state.machine) {
+		if slices.ContainsFunc(targets, func(t haproxy.SlotTarget) bool {
+			return t.State == haproxy.Serve && t.Weight < haproxy.FullWeight
+		}) {
+			return true
+		}
+	}
+	return false
+}
