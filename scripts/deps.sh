@@ -7,6 +7,7 @@ set -euo pipefail
 want=(
   "conmon:conmon"
   "tini:tini"
+  "/usr/sbin/haproxy:haproxy"
   "gcc:gcc"
   "pkg-config:pkg-config"
   "curl:curl"

@@ -30,24 +30,21 @@ func fill(text []byte, slots map[string][]haproxy.Slot) []byte {
 	return out.Bytes()
 }
 
-// templateOptions returns what stands behind address and weight in a line "server-template s 1-N 127.0.0.1:1 weight W [...] disabled".
+// templateOptions returns what stands behind the weight in a line "server-template s 1-N 127.0.0.1:1 disabled weight W ...".
 func templateOptions(line string) (string, bool) {
 	f := strings.Fields(line)
-	if len(f) < 7 || f[0] != "server-template" || f[1] != "s" || f[4] != "weight" || f[len(f)-1] != "disabled" {
+	if len(f) < 7 || f[0] != "server-template" || f[1] != "s" || f[4] != "disabled" || f[5] != "weight" {
 		return "", false
 	}
-	return strings.Join(f[6:len(f)-1], " "), true
+	return strings.Join(f[7:], " "), true
 }
 
 func serverLine(s haproxy.Slot, options string) string {
-	line := fmt.Sprintf("  server %s %s weight %d", s.Name, s.At, s.Weight)
-	if options != "" {
-		line += " " + options
-	}
+	disabled := ""
 	if s.Maint {
-		line += " disabled"
+		disabled = " disabled"
 	}
-	return line + "\n"
+	return strings.TrimRight(fmt.Sprintf("  server %s %s%s weight %d %s", s.Name, s.At, disabled, s.Weight, options), " ") + "\n"
 }
 
 // empty are the slots of a backend as a worker has them that was told nothing.

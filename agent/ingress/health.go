@@ -42,7 +42,6 @@ type health struct {
 
 	good, bad int       // in a row
 	counted   time.Time // when the last failure of an initial target was counted
-	since     time.Time // when it became healthy; zero if that is long ago
 }
 
 // newHealth is of a target that was not checked yet. served says that it had traffic before this agent started.
@@ -61,7 +60,7 @@ func (h *health) take(p probe, check haproxy.HealthCheck, now time.Time) {
 		h.good++
 		h.bad = 0
 		if h.state == proto.TargetInitial || h.state == proto.TargetUnhealthy && h.good >= check.Healthy {
-			h.state, h.reason, h.description, h.since = proto.TargetHealthy, "", "", now
+			h.state, h.reason, h.description = proto.TargetHealthy, "", ""
 		}
 		return
 	}

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"berth/agent"
 	"berth/agent/proto"
@@ -79,6 +80,8 @@ type Ingress struct {
 	checks  *checker
 	reports chan struct{} // has room for one: something is to be told
 
+	openFiles int // what the machine allows a process
+
 	wakeConfig, wakeSlots chan struct{} // have room for one
 
 	mu    sync.Mutex // guards the following
@@ -119,6 +122,10 @@ func Open(cfg Config) (*Ingress, error) {
 	i := &Ingress{
 		cfg: cfg, log: cfg.Log, master: master{cfg.Dir}, reports: make(chan struct{}, 1),
 		wakeConfig: make(chan struct{}, 1), wakeSlots: make(chan struct{}, 1),
+	}
+	var limit unix.Rlimit
+	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil {
+		i.openFiles = int(min(limit.Max, 1<<20))
 	}
 	i.checks = newChecker(func() { wake(i.wakeSlots) })
 	i.state = state{
@@ -257,7 +264,7 @@ func (i *Ingress) machine() haproxy.Machine {
 	path, _ := i.cfg.Network.TaskNamespace()
 	return haproxy.Machine{
 		Instance: i.state.Instance, Loopback: i.cfg.Network.Loopback(), Namespace: path,
-		StatsSocket: i.cfg.path(statsSocket),
+		StatsSocket: i.cfg.path(statsSocket), OpenFiles: i.openFiles,
 	}
 }
 

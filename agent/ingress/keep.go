@@ -5,9 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"strings"
 	"time"
 
 	"golang.org/x/sys/unix"
+
+	"berth/elbv2/haproxy"
 )
 
 // reloadPause is the least time between two reloads. Frames that come meanwhile are served by the next one.
@@ -77,6 +80,7 @@ func (k *keeper) step(ctx context.Context) time.Duration {
 	r, before := k.render(), k.state.running
 	k.mu.Unlock()
 	k.problem("publish", problem)
+	k.problem("frame", problemsText(r.problems))
 	if err := k.cfg.Network.Balance(ctx, k.openings()); err != nil {
 		k.problem("network", "addresses of load balancers: "+err.Error())
 		return retryPause
@@ -114,6 +118,14 @@ func (k *keeper) again(problem string) time.Duration {
 		return 5 * time.Second
 	}
 	return 0
+}
+
+func problemsText(problems []haproxy.Problem) string {
+	var all []string
+	for _, p := range problems {
+		all = append(all, p.String())
+	}
+	return strings.Join(all, "; ")
 }
 
 // serve makes HAProxy run what was rendered. What it refuses changes nothing.
@@ -266,6 +278,9 @@ func (k *keeper) took(r rendered) {
 // reached notes that what HAProxy runs is right for a revision; traffic follows it when its slots are set too.
 func (k *keeper) reached(r rendered) {
 	k.mu.Lock()
+	if k.process == nil {
+		k.state.running = running{} // nothing to serve, and nobody who does
+	}
 	k.state.running.Revision, k.state.machine = r.Revision, r.machine
 	k.mu.Unlock()
 	wake(k.wakeSlots)

@@ -120,6 +120,9 @@ func complaint(out string) string {
 			if _, after, ok := strings.Cut(text, " : "); ok {
 				text = after
 			}
+			if _, after, ok := strings.Cut(text, "main()] "); ok {
+				text = after
+			}
 			return strings.TrimSpace(text)
 		}
 	}

@@ -21,9 +21,10 @@ const filesPrefix = "files-"
 // rendered is a configuration that can be checked and run.
 type rendered struct {
 	running
-	machine haproxy.Machine
-	config  haproxy.Config
-	dir     string // of config.Files
+	machine  haproxy.Machine
+	config   haproxy.Config
+	problems []haproxy.Problem // listeners that are left out
+	dir      string            // of config.Files
 }
 
 // render makes the configuration of the newest frame. Files are kept under the digest of their content, so that text that is the
@@ -36,9 +37,10 @@ func (i *Ingress) render() rendered {
 		slots[b.Group] = max(slots[b.Group], b.Slots)
 	}
 	m.Dir = i.cfg.Dir
-	files := haproxy.Render(i.state.Frame, m, slots).Files
+	frame, problems := haproxy.Sound(i.state.Frame)
+	files := haproxy.Render(frame, m, slots).Files
 	m.Dir = i.cfg.path(filesPrefix + digestFiles(files))
-	r := rendered{machine: m, config: haproxy.Render(i.state.Frame, m, slots), dir: m.Dir}
+	r := rendered{machine: m, config: haproxy.Render(frame, m, slots), problems: problems, dir: m.Dir}
 	if m.Namespace != "" {
 		// HAProxy opens the namespace by its path: one that was made anew there means a new worker.
 		_, identity := i.cfg.Network.TaskNamespace()

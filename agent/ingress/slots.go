@@ -44,8 +44,6 @@ func (i *Ingress) keepSlots(ctx context.Context) {
 		case i.drains():
 			again.Reset(look)
 			look = min(2*look, slowLook)
-		case i.slowStarts():
-			again.Reset(time.Second)
 		default:
 			// What one worker was told may be lost with it, and it may have been told things by hand.
 			again.Reset(10 * time.Second)
@@ -251,18 +249,17 @@ func (i *Ingress) serving() bool { return len(i.state.running.Backends) > 0 }
 func (i *Ingress) wanted(m haproxy.Machine) map[string][]haproxy.SlotTarget {
 	out := map[string][]haproxy.SlotTarget{}
 	for _, g := range i.state.Frame.Groups {
-		out[g.ID] = i.wantedOf(m, g, time.Now())
+		out[g.ID] = i.wantedOf(m, g)
 	}
 	return out
 }
 
 // wantedOf decides for one group. If every target that was checked is unhealthy, all of these serve: the check may be wrong.
 // Source: ELB user guide, target groups fail open.
-func (i *Ingress) wantedOf(m haproxy.Machine, g haproxy.Group, now time.Time) []haproxy.SlotTarget {
-	ramp := slowStart(g)
+func (i *Ingress) wantedOf(m haproxy.Machine, g haproxy.Group) []haproxy.SlotTarget {
 	var out []haproxy.SlotTarget
 	var failing []int
-	healthy, full := 0, false
+	healthy := 0
 	for _, t := range g.Targets {
 		at, ok := m.At(t)
 		if !ok {
@@ -274,18 +271,12 @@ func (i *Ingress) wantedOf(m haproxy.Machine, g haproxy.Group, now time.Time) []
 		case t.Draining:
 			w.State = haproxy.Drain
 		case h.state == proto.TargetHealthy:
-			w.State, w.Weight = haproxy.Serve, rampWeight(ramp, now.Sub(h.since))
+			w.State = haproxy.Serve
 			healthy++
-			full = full || w.Weight == haproxy.FullWeight
 		case h.state == proto.TargetUnhealthy:
 			failing = append(failing, len(out))
 		}
 		out = append(out, w)
-	}
-	for n := range out {
-		if out[n].State == haproxy.Serve && !full {
-			out[n].Weight = haproxy.FullWeight // nobody else could take the rest
-		}
 	}
 	if healthy == 0 {
 		for _, n := range failing {
@@ -293,31 +284,4 @@ func (i *Ingress) wantedOf(m haproxy.Machine, g haproxy.Group, now time.Time) []
 		}
 	}
 	return out
-}
-
-func slowStart(g haproxy.Group) time.Duration {
-	n, _ := strconv.Atoi(g.Attributes["slow_start.duration_seconds"])
-	return time.Duration(n) * time.Second
-}
-
-// rampWeight grows evenly until a target has been healthy for as long as the slow start takes.
-func rampWeight(ramp, healthy time.Duration) int {
-	if ramp <= 0 || healthy >= ramp {
-		return haproxy.FullWeight
-	}
-	return max(1, int(int64(haproxy.FullWeight)*int64(healthy)/int64(ramp)))
-}
-
-// slowStarts tells whether a target takes less than its share now.
-func (i *Ingress) slowStarts() bool {
-	i.mu.Lock()
-	defer i.mu.Unlock()
-	for _, targets := range i.wanted(i.state.machine) {
-		if slices.ContainsFunc(targets, func(t haproxy.SlotTarget) bool {
-			return t.State == haproxy.Serve && t.Weight < haproxy.FullWeight
-		}) {
-			return true
-		}
-	}
-	return false
 }

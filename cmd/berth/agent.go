@@ -18,6 +18,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"berth/agent"
+	"berth/agent/ingress"
 	"berth/agent/oci"
 	"berth/agent/proto"
 	"berth/agent/vpc"
@@ -31,6 +32,7 @@ type agentFlags struct {
 	attributes       []string
 	cpu, memory      int32
 	egress           bool
+	ingress          ingressFlags
 }
 
 func (f *agentFlags) register(cmd *cobra.Command) {
@@ -41,6 +43,7 @@ func (f *agentFlags) register(cmd *cobra.Command) {
 	fs.Int32Var(&f.memory, "memory", 0, "memory offered to tasks, in MiB (default: the machine's, less a reserve)")
 	fs.BoolVar(&f.egress, "egress", true, "let containers open connections to outside this machine")
 	fs.StringVar(&f.ociRuntime, "oci-runtime", fromEnv("BERTH_OCI_RUNTIME", "runc"), "runc, or crun on cgroup v2")
+	f.ingress.register(fs)
 }
 
 // args are the flags with which `up` starts its agent.
@@ -61,7 +64,7 @@ func (f *agentFlags) args(o *options) []string {
 	if f.memory != 0 {
 		args = append(args, "--memory", fmt.Sprint(f.memory))
 	}
-	return args
+	return append(args, f.ingress.args()...)
 }
 
 func agentCommand(o *options) *cobra.Command {
@@ -125,6 +128,9 @@ func (f *agentFlags) validate() (map[string]string, error) {
 	}
 	if program(f.ociRuntime) == "" {
 		return nil, &cli.Failure{What: f.ociRuntime + " is not there", Cause: "it is neither beside the berth binary nor on the PATH", Fix: "berth doctor"}
+	}
+	if err := f.ingress.validate(); err != nil {
+		return nil, err
 	}
 	if f.cpu < 0 || f.memory < 0 {
 		return nil, &cli.Failure{What: "--cpu and --memory cannot be negative", Fix: "leave them out to offer all", Exit: cli.ExitUsage}
@@ -237,6 +243,11 @@ func runAgent(ctx context.Context, config agent.Config, f *agentFlags, dataDir s
 	config.Deps = agent.Deps{
 		Images: runtime.Images(), Runtime: runtime, Exits: runtime, Execer: runtime, Cgroups: runtime, Network: network,
 	}
+	if f.ingress.on {
+		if config.Deps.Ingress, err = openIngress(dataDir, &f.ingress, network, log); err != nil {
+			return err
+		}
+	}
 	config.Welcomed = func(w proto.Welcome, identity *tls.Config) {
 		if w.Registry != "" {
 			endpoint := oci.RegistryEndpoint{URL: config.Server + proto.PathRegistry, TLSConfig: identity}
@@ -293,6 +304,9 @@ func cleanUp(ctx context.Context, dataDir string) error {
 		errs = append(errs, err)
 	}
 	errs = append(errs, agent.CleanUp(filepath.Join(dataDir, "agent")))
+	if _, err := os.Stat(ingressDir(dataDir)); err == nil {
+		errs = append(errs, ingress.Cleanup(ingressDir(dataDir))) // before the network: a process keeps its namespace
+	}
 	if _, err := os.Stat(filepath.Join(dataDir, "agent", "vpc")); err == nil {
 		errs = append(errs, vpc.Cleanup(ctx, vpcConfig(dataDir, false, log)))
 	}

@@ -23,6 +23,9 @@ func doctorCommand(o *options) *cobra.Command {
 					names = []string{"tini-static", "tini", "catatonit"}
 				}
 				config.Programs[i].Path = program(names...)
+				if p.Name == "haproxy" {
+					config.Programs[i].Path = haproxyProgram()
+				}
 			}
 			findings := doctor.Examine(cmd.Context(), config)
 			w := cmd.OutOrStdout()

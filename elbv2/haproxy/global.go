@@ -16,7 +16,7 @@ const (
 func (r *renderer) global() {
 	r.text.WriteString("# Written by Berth. It is written anew whenever load balancers change.\nglobal\n")
 	r.line("nbthread %d", threads)
-	r.line("maxconn %d", maxConnections)
+	r.line("maxconn %d", r.m.connections())
 	r.line("hard-stop-after %ds", hardStop)
 	r.line("tune.bufsize %d", bufferSize)
 	r.line("tune.maxrewrite 4096")

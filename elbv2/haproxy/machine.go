@@ -21,6 +21,16 @@ type Machine struct {
 	StatsSocket string
 	// LogSocket is the path of the datagram socket that gets a line for each request; empty: no log.
 	LogSocket string
+	// OpenFiles is how many files a process of the machine may have open at most, sockets too; 0: as many as are needed.
+	OpenFiles int
+}
+
+// connections is how many connections fit into OpenFiles, each with one to a target, and what HAProxy needs beside.
+func (m Machine) connections() int {
+	if m.OpenFiles == 0 {
+		return maxConnections
+	}
+	return max(100, min(maxConnections, (m.OpenFiles-1000)/2))
 }
 
 // address is where this machine reaches a target.

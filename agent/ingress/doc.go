@@ -1,0 +1,22 @@
+// Package ingress is the machine's side of load balancing: it makes HAProxy carry the traffic of a frame, checks targets and says what became of them.
+//
+//	proto.Ingress ──▶ Apply ──▶ frame.json
+//	                   │
+//	                   ├──▶ keepConfig (keep.go, render.go)   text, haproxy -c, start, reload     ──▶ HAProxy's master
+//	                   ├──▶ keepSlots (slots.go)              which target serves in which slot   ──▶ every worker, old ones too
+//	                   └──▶ checker (checker.go, probe.go, health.go)   is it well                 ──▶ keepSlots
+//	proto.IngressReport ◀── Report (report.go)
+//
+// HAProxy is a process of its own that outlives the agent. A reload happens only when the rendered text or its files change; targets come and go by
+// its runtime socket. The file on disk always has the newest slots filled in (fill.go), so that a worker serves from its first moment.
+//
+// A target is drained when its slot is in maintenance in every worker and two looks in a row found no session there.
+//
+// Config.Dir has:
+//
+//	frame.json     the newest frame, with keys, for a start without a server
+//	running.json   what HAProxy was last made to serve
+//	haproxy.cfg    its file; haproxy.cfg.new the one that is being checked
+//	files-*        certificates, answers and maps of a configuration
+//	master.sock    HAProxy's master; stats.sock its newest worker; haproxy.pid, haproxy.log
+package ingress
