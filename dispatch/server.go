@@ -145,7 +145,7 @@ func (s *Server) watch(ctx context.Context) {
 
 // sameAssignment says that the change, a report usually, is none of an assignment.
 func sameAssignment(before, after *ecs.Task) bool {
-	return before != nil && after != nil && before.Desired == after.Desired && before.Active() == after.Active() &&
+	return before != nil && after != nil && before.Desired == after.Desired && before.Leaving == after.Leaving && before.Active() == after.Active() &&
 		before.InstanceKey() == after.InstanceKey()
 }
 

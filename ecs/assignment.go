@@ -7,7 +7,7 @@ import (
 )
 
 // AssignmentFor is everything that the machine with the instance key should have: its tasks that are not STOPPED, in
-// order of creation, and the definitions they refer to by key. Overrides are merged into the definitions; tasks with
+// order of creation, and the definitions they refer to by key. A task that leaves its load balancers still runs. Overrides are merged into the definitions; tasks with
 // the same definition and overrides share one.
 func AssignmentFor(r store.Reader, instance string) ([]proto.Task, map[string]api.TaskDefinition) {
 	tasks := []proto.Task{}
@@ -38,7 +38,10 @@ func assigned(t Task) proto.Task {
 		Arn: string(t.ARN()), ClusterArn: string(t.ClusterARN()), DesiredStatus: t.Desired.String(), Definition: assignedKey(t),
 		CreatedAt: t.Created.Time(), Group: t.Group, LaunchType: string(t.Launch), ContainerArns: map[string]string{},
 	}
-	if t.Desired == StateStopped {
+	switch {
+	case t.Leaving:
+		out.DesiredStatus = StateRunning.String()
+	case t.Desired == StateStopped:
 		out.StopCode, out.StoppedReason = string(t.StopCode), t.StopReason
 	}
 	for _, c := range t.Containers {
@@ -68,7 +71,7 @@ func Verdict(r store.Reader, instance, arn string) (task proto.Task, ok bool) {
 		if t.Active() {
 			t.StopCode, t.StopReason = api.TaskStopCodeUserInitiated, "The task is placed on another container instance"
 		}
-		t.Desired = StateStopped
+		t.Desired, t.Leaving = StateStopped, false
 		return assigned(t), true
 	}
 	if dead, known := Tombstones.Get(r, key); known {

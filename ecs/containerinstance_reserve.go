@@ -106,7 +106,7 @@ func withoutPorts(used []uint16, gone []int32) []uint16 {
 // orphanTasks ends, in the records, all tasks of an instance that is taken out of its cluster.
 func orphanTasks(tx *store.Tx, instance string, now Millis) {
 	for _, t := range slices.Collect(Tasks.By(tx, byTaskActive, instance)) {
-		t.want(api.TaskStopCodeUserInitiated, "Task is being stopped because the container instance was deregistered", now)
+		t.want(tx, api.TaskStopCodeUserInitiated, "Task is being stopped because the container instance was deregistered", now)
 		t.finish(tx, now)
 		Tasks.Put(tx, t)
 	}

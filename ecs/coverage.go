@@ -21,7 +21,6 @@ type Coverage struct {
 // Reasons that stand in many lines.
 const (
 	laterTaskSets  = "task sets: not built yet"
-	laterBalancers = "load balancers for services: not built yet"
 	laterStrategy  = "blue/green, linear and canary deployments: not built yet"
 	laterProviders = "capacity providers: not built yet"
 	laterDaemons   = "managed daemons: not built yet"
@@ -64,7 +63,7 @@ func OperationCoverage() []Coverage {
 		{Refused, laterProviders, []string{
 			"CreateCapacityProvider", "DescribeCapacityProviders", "UpdateCapacityProvider", "DeleteCapacityProvider",
 		}},
-		{ActedOn, "rolling deployments without load balancers", []string{"CreateService", "UpdateService"}},
+		{ActedOn, "rolling deployments", []string{"CreateService", "UpdateService"}},
 		{ActedOn, "", []string{
 			"DescribeServices", "ListServices", "DeleteService", "DescribeServiceDeployments", "ListServiceDeployments",
 			"GetTaskProtection", "UpdateTaskProtection",
@@ -213,14 +212,18 @@ func CreateServiceCoverage() []Coverage {
 		{"serviceName", ActedOn, ""},
 		{"taskDefinition", ActedOn, ""},
 		{"availabilityZoneRebalancing", Refused, "ENABLED is refused, DISABLED is the default: rebalancing is not built yet"},
-		{"loadBalancers", Refused, laterBalancers},
+		{"loadBalancers[].targetGroupArn", ActedOn, "target type instance: network mode awsvpc is not built yet"},
+		{"loadBalancers[].loadBalancerName", Refused, "Classic Load Balancers are not built"},
+		{"loadBalancers[].containerName", ActedOn, ""},
+		{"loadBalancers[].containerPort", ActedOn, ""},
+		{"loadBalancers[].advancedConfiguration", Refused, laterStrategy},
 		{"serviceRegistries", Refused, "service discovery: not built yet"},
 		{"desiredCount", ActedOn, ""},
 		{"clientToken", ActedOn, ""},
 		{"launchType", ActedOn, "EC2 and EXTERNAL; " + laterFargate},
 		{"capacityProviderStrategy", Refused, laterProviders},
 		{"platformVersion", Refused, laterFargate},
-		{"role", Refused, laterBalancers},
+		{"role", StoredOnly, "Berth registers targets itself and needs no role"},
 		{d + "deploymentCircuitBreaker", ActedOn, ""},
 		{d + "maximumPercent", ActedOn, "a daemon's task stops before its successor starts, whatever the percentage"},
 		{d + "minimumHealthyPercent", ActedOn, ""},
@@ -234,7 +237,7 @@ func CreateServiceCoverage() []Coverage {
 		{"placementConstraints", ActedOn, ""},
 		{"placementStrategy", ActedOn, ""},
 		{"networkConfiguration", Refused, "VPC: not built yet"},
-		{"healthCheckGracePeriodSeconds", ActedOn, "for container health checks"},
+		{"healthCheckGracePeriodSeconds", ActedOn, ""},
 		{"schedulingStrategy", ActedOn, ""},
 		{"deploymentController", ActedOn, "ECS; " + laterTaskSets},
 		{"tags", ActedOn, ""},

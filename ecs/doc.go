@@ -13,6 +13,9 @@
 // A deployment begins IN_PROGRESS and ends COMPLETED or FAILED; a rollback brings the one that was last COMPLETED back
 // to IN_PROGRESS. A service is ACTIVE, then DRAINING, then INACTIVE.
 //
+// A task of a service with load balancers is registered when it runs. However it is to stop, it leaves them first
+// (DEACTIVATING) while its machine lets it run; the machine is told to stop it when its last connection is closed.
+//
 // A task's states. desiredStatus is RUNNING or STOPPED and changes once; lastStatus only moves to the right:
 //
 //	PROVISIONING → PENDING → ACTIVATING → RUNNING → DEACTIVATING → STOPPING → DEPROVISIONING → STOPPED
@@ -32,7 +35,7 @@
 //	check_*.go           what RegisterTaskDefinition refuses
 //	task.go, taskstate.go   the task record, its table, states and other small values
 //	runtask*.go          RunTask and StartTask: checks, placement, reservation, client tokens (runtoken.go)
-//	task_stop.go         StopTask, and how a task ends
+//	task_stop.go         StopTask, and how a task ends; task_leave.go: out of its load balancers first
 //	task_describe.go     DescribeTasks and the wire form of a task
 //	task_list.go         ListTasks
 //	task_override.go     checks of overrides; merging them into a definition
@@ -42,6 +45,7 @@
 //	containerinstance*.go, attribute*.go, why.go   machines
 //	service.go           the service record and its events; service_request.go, _create, _update, _describe: its operations
 //	service_reconciler.go, service_pass.go, service_rollout.go, service_daemon.go   the scheduler; it asks package rollout
+//	service_loadbalancer.go, service_balance.go, service_target.go   load balancers of services: checks, tasks in and out, health
 //	servicedeployment*.go   deployments, service revisions
 //	taskprotection.go
 //	accountsetting.go, tag.go

@@ -49,7 +49,7 @@ func ApplyReport(tx *store.Tx, instance string, st proto.TaskStatus, now time.Ti
 		}
 		return nil
 	}
-	a := reportOn{t: t, st: st, last: last, now: MillisOf(now)}
+	a := reportOn{tx: tx, t: t, st: st, last: last, now: MillisOf(now)}
 	if a.apply(); !a.event && !a.quiet {
 		return nil
 	}
@@ -79,6 +79,7 @@ func taskKeyOf(s string) (string, bool) {
 
 // reportOn is one report being applied to a copy of the task's record.
 type reportOn struct {
+	tx   *store.Tx
 	t    Task
 	st   proto.TaskStatus
 	last TaskState
@@ -105,6 +106,10 @@ func (a *reportOn) apply() {
 	if a.st.StopCode != "" || a.t.Last > StateRunning {
 		a.ended()
 	}
+	// Nothing is left to wait for when the machine has begun to stop the task by itself.
+	if a.t.Leaving && (a.st.StopCode != "" || a.t.Last > StateDeactivating) {
+		a.t.Leaving, a.event = false, true
+	}
 	if a.t.Last == StateStopped {
 		a.stopped()
 	}
@@ -128,7 +133,7 @@ func (a *reportOn) ended() {
 			reason = "Task failed to start"
 		}
 	}
-	a.t.want(code, reason, a.clamp(a.st.StoppingAt, a.now))
+	a.t.want(a.tx, code, reason, a.clamp(a.st.StoppingAt, a.now))
 	a.t.Version-- // want counts itself; apply counts the whole report once
 	a.event = true
 }

@@ -31,7 +31,8 @@ type ServiceRecord struct {
 	Constraints []api.PlacementConstraint       `json:"pc,omitzero"`
 	ManagedTags bool                            `json:"mt,omitzero"`
 	Propagate   api.PropagateTags               `json:"pt"`
-	Grace       *int32                          `json:"g,omitzero"` // healthCheckGracePeriodSeconds
+	Grace       *int32                          `json:"g,omitzero"`  // healthCheckGracePeriodSeconds
+	Role        string                          `json:"ro,omitzero"` // ARN
 	Rebalancing api.AvailabilityZoneRebalancing `json:"az"`
 
 	// Primary is the number of the deployment whose tasks are wanted, Current that of the latest service deployment,

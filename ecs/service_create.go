@@ -40,7 +40,10 @@ func (s *Service) CreateService(ctx context.Context, in *api.CreateServiceReques
 		if _, err := out.launch(d); err != nil {
 			return err
 		}
-		out.newDeployment(tx, ids, d, out.Created)
+		if err := checkGroups(tx, in.LoadBalancers, d); err != nil {
+			return err
+		}
+		out.newDeployment(tx, ids, d, in.LoadBalancers, out.Created)
 		Services.Put(tx, out)
 		return nil
 	})
@@ -69,8 +72,9 @@ func newService(c aws.Caller, in *api.CreateServiceRequest) (v ServiceRecord, er
 		return v, invalid("Invalid schedulingStrategy '%s'. Valid values: %v", in.SchedulingStrategy, in.SchedulingStrategy.Values())
 	case in.LaunchType != "" && len(in.CapacityProviderStrategy) > 0:
 		return v, invalid("Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.")
-	case in.Role != nil:
-		return v, notYet("role (load balancers for services)")
+	}
+	if err := v.takeBalancers(in.LoadBalancers, in.Role); err != nil {
+		return v, err
 	}
 	if err := checkServiceLaunch(&v); err != nil {
 		return v, err
@@ -79,7 +83,7 @@ func newService(c aws.Caller, in *api.CreateServiceRequest) (v ServiceRecord, er
 		return v, err
 	}
 	if err := (later{
-		loadBalancers: in.LoadBalancers, registries: in.ServiceRegistries, connect: in.ServiceConnectConfiguration,
+		registries: in.ServiceRegistries, connect: in.ServiceConnectConfiguration,
 		volumes: in.VolumeConfigurations, lattice: in.VpcLatticeConfigurations, providers: in.CapacityProviderStrategy,
 		controller: in.DeploymentController, platform: in.PlatformVersion, network: in.NetworkConfiguration,
 		exec: in.EnableExecuteCommand, rebalancing: in.AvailabilityZoneRebalancing,

@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"cmp"
 	"fmt"
 	"reflect"
 	"slices"
@@ -31,6 +32,7 @@ type pass struct {
 	tasks       []Task                 // those of which something is still to be done
 	definitions map[string]TaskDefinition
 	machines    map[string]*host // by instance ID
+	balance     balance
 
 	started, stopped int
 	again            time.Duration
@@ -50,6 +52,7 @@ func (p *pass) run(key string) {
 	before := p.v
 	p.v.Notes = slices.Clone(p.v.Notes)
 	p.definitions, p.machines, p.live = map[string]TaskDefinition{}, map[string]*host{}, map[string]*Deployment{}
+	p.balance = newBalance()
 	was := map[string]Deployment{}
 	for d := range Deployments.By(p.tx, byDeploymentLive, key) {
 		p.live[d.Number], was[d.Number] = new(d), d
@@ -76,9 +79,12 @@ func (p *pass) look() (seen []rollout.Task) {
 		if t.Desired == StateStopped && !t.Noted {
 			t.Noted, changed = true, true
 			p.ended(t)
+			p.left(t)
 		}
 		if t.Active() {
+			changed = p.register(t) || changed
 			r := p.see(t)
+			changed = p.fit(t, r.Health) || changed
 			if r.Health == rollout.Healthy && !t.Proven {
 				t.Proven, r.Proven, changed = true, true, true
 				p.proven(t)
@@ -89,6 +95,7 @@ func (p *pass) look() (seen []rollout.Task) {
 			Tasks.Put(p.tx, *t)
 		}
 	}
+	p.balance.report(p)
 	return seen
 }
 
@@ -98,7 +105,7 @@ func (p *pass) ended(t *Task) {
 	switch {
 	case t.StopCode == api.TaskStopCodeEssentialContainerExited, t.StopCode == api.TaskStopCodeTaskFailedToStart:
 		cause = rollout.Itself
-	case t.StopCode == api.TaskStopCodeServiceSchedulerInitiated && t.StopReason == reasonChecks:
+	case t.StopCode == api.TaskStopCodeServiceSchedulerInitiated && (t.StopReason == reasonChecks || strings.HasPrefix(t.StopReason, reasonTarget)):
 		cause = rollout.Checks
 	}
 	d := p.live[t.deployment()]
@@ -178,29 +185,43 @@ func (p *pass) see(t *Task) rollout.Task {
 	return out
 }
 
-// health is a task's health and when it changes by itself.
+// health is a task's health and when it changes by itself: what its containers' checks and its load balancers say; without
+// either, that it has run for a while.
 func (p *pass) health(t *Task) (rollout.Health, time.Time) {
 	if t.Last != StateRunning || t.Desired == StateStopped {
 		return rollout.Settling, time.Time{}
 	}
 	d := &p.definition(t.DefinitionKey()).Definition
-	switch taskHealth(*t, d) {
-	case api.HealthStatusHealthy:
-		return rollout.Healthy, time.Time{}
-	case api.HealthStatusUnhealthy:
+	containers, checked := containersHealth(t, d)
+	targets, balanced := p.targets(t)
+	switch worst := min(containers, targets); {
+	case containers == rollout.Unhealthy || targets == rollout.Unhealthy:
 		grace := t.Started.Time().Add(time.Duration(value(p.v.Grace)) * time.Second)
 		if p.now.Before(grace) {
 			return rollout.Settling, grace
 		}
 		return rollout.Unhealthy, time.Time{}
-	}
-	if slices.ContainsFunc(d.ContainerDefinitions, func(c api.ContainerDefinition) bool { return isEssential(&c) && hasHealthCheck(&c) }) {
-		return rollout.Settling, time.Time{}
+	case checked || balanced:
+		return worst, time.Time{}
 	}
 	if settled := t.Started.Time().Add(settleTime); p.now.Before(settled) {
 		return rollout.Settling, settled
 	}
 	return rollout.Healthy, time.Time{}
+}
+
+// containersHealth is what the checks of essential containers say; Healthy if there are none.
+func containersHealth(t *Task, d *api.TaskDefinition) (h rollout.Health, checked bool) {
+	if !slices.ContainsFunc(d.ContainerDefinitions, func(c api.ContainerDefinition) bool { return isEssential(&c) && hasHealthCheck(&c) }) {
+		return rollout.Healthy, false
+	}
+	switch taskHealth(*t, d) {
+	case api.HealthStatusHealthy:
+		return rollout.Healthy, true
+	case api.HealthStatusUnhealthy:
+		return rollout.Unhealthy, true
+	}
+	return rollout.Settling, true
 }
 
 // step decides what to do and does it.
@@ -226,7 +247,7 @@ func (p *pass) step(seen []rollout.Task) {
 	p.wake(plan.Wake)
 	p.stop(plan.Stop)
 	if p.v.Draining {
-		p.end(seen, plan)
+		p.end()
 		return
 	}
 	p.start(l, plan)
@@ -251,9 +272,9 @@ func (p *pass) stop(stops []rollout.Stop) {
 		t := &p.tasks[i]
 		reason := fmt.Sprintf(reasonScaling, deploymentPrefix+p.v.Primary)
 		if s.Reason == rollout.FailedAny {
-			reason = reasonChecks
+			reason = cmp.Or(p.balance.reasons[t.ID], reasonChecks)
 		}
-		if !t.want(api.TaskStopCodeServiceSchedulerInitiated, reason, MillisOf(p.now)) {
+		if !t.want(p.tx, api.TaskStopCodeServiceSchedulerInitiated, reason, MillisOf(p.now)) {
 			continue
 		}
 		if p.stopped++; t.Last == StateRunning {
@@ -317,15 +338,9 @@ func (p *pass) start(l *launch, plan rollout.Plan) {
 	p.unplaced(refused.Refusals)
 }
 
-// end makes a service INACTIVE whose tasks are all on their way out.
-func (p *pass) end(seen []rollout.Task, plan rollout.Plan) {
-	left := 0
-	for _, t := range seen {
-		if !t.Stopping {
-			left++
-		}
-	}
-	if left > min(len(plan.Stop), mostPerPass) {
+// end makes a service INACTIVE whose tasks are all on their way out and get no more traffic.
+func (p *pass) end() {
+	if slices.ContainsFunc(p.tasks, func(t Task) bool { return t.Active() && (t.Desired != StateStopped || t.Leaving) }) {
 		return
 	}
 	p.v.Ended, p.v.Short = MillisOf(p.now), false

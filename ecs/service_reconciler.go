@@ -1,11 +1,13 @@
 package ecs
 
 import (
+	"cmp"
 	"context"
 	"math/rand/v2"
 	"slices"
 	"time"
 
+	"berth/elbv2"
 	"berth/reconcile"
 	"berth/store"
 )
@@ -31,7 +33,8 @@ type ServiceReconciler struct{ s *Service }
 // Name is ecs.service.
 func (ServiceReconciler) Name() string { return "ecs.service" }
 
-// Triggers: the service, its deployments and tasks, and machines on which something changed for it.
+// Triggers: the service, its deployments and tasks, machines on which something changed for it, and what load balancers do with its
+// tasks.
 func (v ServiceReconciler) Triggers() []reconcile.Trigger {
 	return []reconcile.Trigger{
 		reconcile.OnSelf(Services),
@@ -43,6 +46,19 @@ func (v ServiceReconciler) Triggers() []reconcile.Trigger {
 				return nil
 			}
 			return v.servicesOf(clusterOf(next.Key))
+		}),
+		reconcile.OnChange(elbv2.Targets, func(old, next *elbv2.Target) []string { return v.targetOf(cmp.Or(next, old)) }),
+		reconcile.OnChange(elbv2.TargetHealths, v.healthChanged),
+		reconcile.OnChange(elbv2.Ingresses, v.ingressChanged),
+		reconcile.OnChange(elbv2.Listeners, func(old, next *elbv2.Listener) []string {
+			return v.forwarding(groupsOr(old), groupsOr(next))
+		}),
+		reconcile.OnChange(elbv2.Rules, func(old, next *elbv2.Rule) []string { return v.forwarding(groupsOr(old), groupsOr(next)) }),
+		reconcile.OnChange(elbv2.TargetGroups, func(old, next *elbv2.TargetGroup) []string {
+			if next != nil {
+				return nil
+			}
+			return v.forwarding([]string{old.ARN().String()}, nil)
 		}),
 	}
 }

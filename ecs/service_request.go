@@ -20,17 +20,16 @@ const (
 
 // later are the members of CreateService and UpdateService that Berth does not act on yet.
 type later struct {
-	loadBalancers []api.LoadBalancer
-	registries    []api.ServiceRegistry
-	connect       *api.ServiceConnectConfiguration
-	volumes       []api.ServiceVolumeConfiguration
-	lattice       []api.VpcLatticeConfiguration
-	providers     []api.CapacityProviderStrategyItem
-	controller    *api.DeploymentController
-	platform      *string
-	network       *api.NetworkConfiguration
-	exec          *bool
-	rebalancing   api.AvailabilityZoneRebalancing
+	registries  []api.ServiceRegistry
+	connect     *api.ServiceConnectConfiguration
+	volumes     []api.ServiceVolumeConfiguration
+	lattice     []api.VpcLatticeConfiguration
+	providers   []api.CapacityProviderStrategyItem
+	controller  *api.DeploymentController
+	platform    *string
+	network     *api.NetworkConfiguration
+	exec        *bool
+	rebalancing api.AvailabilityZoneRebalancing
 }
 
 func (l later) refuse() error {
@@ -38,7 +37,6 @@ func (l later) refuse() error {
 		given bool
 		what  string
 	}{
-		{len(l.loadBalancers) > 0, "loadBalancers (load balancers for services)"},
 		{len(l.registries) > 0, "serviceRegistries (service discovery)"},
 		{l.connect != nil && value(l.connect.Enabled), "serviceConnectConfiguration (Service Connect)"},
 		{len(l.volumes) > 0, "volumeConfigurations (volumes configured at launch)"},

@@ -406,7 +406,7 @@ func TestServiceOperationsRefuse(t *testing.T) {
 		{"CreateService", `{"serviceName":"x","desiredCount":1}`, "InvalidParameterException: TaskDefinition can not be blank."},
 		{"CreateService", `{"serviceName":"x","desiredCount":1,"taskDefinition":"none"}`, "ClientException: TaskDefinition not found."},
 		{"CreateService", `{"serviceName":"x","desiredCount":1,"taskDefinition":"web","launchType":"FARGATE"}`, "ClientException: launchType FARGATE is not supported by this Berth yet."},
-		{"CreateService", `{"serviceName":"x","desiredCount":1,"taskDefinition":"web","loadBalancers":[{"containerPort":1}]}`, "ClientException: loadBalancers (load balancers for services) is not supported by this Berth yet."},
+		{"CreateService", `{"serviceName":"x","desiredCount":1,"taskDefinition":"web","loadBalancers":[{"loadBalancerName":"a","containerName":"app","containerPort":1}]}`, "ClientException: loadBalancers.loadBalancerName (Classic Load Balancers; use targetGroupArn) is not supported by this Berth yet."},
 		{"CreateService", `{"serviceName":"x","desiredCount":1,"taskDefinition":"web","deploymentController":{"type":"EXTERNAL"}}`, "ClientException: deploymentController EXTERNAL is not supported by this Berth yet."},
 		{"CreateService", `{"serviceName":"x","desiredCount":1,"taskDefinition":"web","deploymentConfiguration":{"strategy":"BLUE_GREEN"}}`, "ClientException: deploymentConfiguration.strategy BLUE_GREEN is not supported by this Berth yet."},
 		{"CreateService", `{"serviceName":"x","schedulingStrategy":"DAEMON","desiredCount":1,"taskDefinition":"web"}`, "InvalidParameterException: The daemon scheduling strategy does not support a desired count for services. Remove the desired count value and try again"},

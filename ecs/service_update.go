@@ -9,13 +9,14 @@ import (
 	"berth/store"
 )
 
-// UpdateService changes the members that are given. Another task definition, or forceNewDeployment, starts a deployment.
+// UpdateService changes the members that are given. Another task definition, other load
+// balancers or forceNewDeployment start a deployment.
 func (s *Service) UpdateService(ctx context.Context, in *api.UpdateServiceRequest) (*api.UpdateServiceResponse, error) {
 	if value(in.Service) == "" {
 		return nil, invalid("Service can not be blank.")
 	}
 	if err := (later{
-		loadBalancers: in.LoadBalancers, registries: in.ServiceRegistries, connect: in.ServiceConnectConfiguration,
+		registries: in.ServiceRegistries, connect: in.ServiceConnectConfiguration,
 		volumes: in.VolumeConfigurations, lattice: in.VpcLatticeConfigurations, providers: in.CapacityProviderStrategy,
 		controller: in.DeploymentController, platform: in.PlatformVersion, network: in.NetworkConfiguration,
 		exec: in.EnableExecuteCommand, rebalancing: in.AvailabilityZoneRebalancing,
@@ -69,16 +70,26 @@ func updateService(tx *store.Tx, c aws.Caller, v ServiceRecord, in *api.UpdateSe
 		}
 		d, known = given, true
 	}
+	balancers := primary.Balancers
+	if in.LoadBalancers != nil {
+		if err := v.takeBalancers(in.LoadBalancers, nil); err != nil {
+			return v, err
+		}
+		balancers = in.LoadBalancers
+	}
 	if known {
 		if _, err := v.launch(d); err != nil {
 			return v, err
 		}
+		if err := checkUpdatedGroups(tx, in.LoadBalancers, balancers, d); err != nil {
+			return v, err
+		}
 	}
-	if value(in.ForceNewDeployment) || d.Key() != primary.DefinitionKey() {
+	if value(in.ForceNewDeployment) || d.Key() != primary.DefinitionKey() || !sameBalancers(balancers, primary.Balancers) {
 		if !known {
 			return v, clientError(msgDefinitionNotFound)
 		}
-		v.newDeployment(tx, ids, d, now)
+		v.newDeployment(tx, ids, d, balancers, now)
 	} else if primary.Rounds > 0 {
 		primary.setPause(rollout.Pause{})
 		Deployments.Put(tx, primary)

@@ -27,6 +27,8 @@ type Deployment struct {
 	Family   string         `json:"f"`
 	Revision int32          `json:"fr"`
 	Launch   api.LaunchType `json:"lt"`
+	// Balancers are the target groups in which its tasks are registered.
+	Balancers []api.LoadBalancer `json:"lb,omitzero"`
 	// Sources are the numbers of the deployments that it replaced.
 	Sources []string `json:"so,omitzero"`
 	// Config is the deployment configuration when it began.
@@ -82,12 +84,16 @@ func (s RolloutState) wire() api.DeploymentRolloutState {
 const (
 	byDeploymentLive       = "live"       // service key; those that are not gone
 	byDeploymentDefinition = "definition" // task definition key; those that are not gone
+	byDeploymentGroup      = "group"      // ARN of a target group; those that are not gone
+	byDeploymentBalanced   = "balanced"   // account/region; those with target groups that are not gone
 )
 
 // Deployments has the deployments of all services that can be described.
 var Deployments = store.NewTable("ecs/deployment", Deployment.Key,
 	store.Index(byDeploymentLive, func(d Deployment) []string { return one(!d.Gone, d.ServiceKey()) }),
 	store.Index(byDeploymentDefinition, func(d Deployment) []string { return one(!d.Gone, d.DefinitionKey()) }),
+	store.Index(byDeploymentGroup, Deployment.groups),
+	store.Index(byDeploymentBalanced, func(d Deployment) []string { return one(!d.Gone && len(d.Balancers) > 0, d.Account+"/"+d.Region) }),
 )
 
 // Key is account/region/cluster/service/number.
@@ -157,10 +163,10 @@ func newDeploymentIDs(now time.Time) deploymentIDs {
 
 // newDeployment makes the deployment of a definition primary. Its predecessors stay until their tasks are replaced.
 // The caller puts the service.
-func (v *ServiceRecord) newDeployment(tx *store.Tx, ids deploymentIDs, d TaskDefinition, now Millis) Deployment {
+func (v *ServiceRecord) newDeployment(tx *store.Tx, ids deploymentIDs, d TaskDefinition, balancers []api.LoadBalancer, now Millis) Deployment {
 	made := Deployment{
 		Account: v.Account, Region: v.Region, Cluster: v.Cluster, Service: v.Name, Number: ids.number, ID: ids.id,
-		Created: now, Updated: now, Family: d.Family, Revision: d.Revision, Launch: v.Launch, Config: v.Config,
+		Created: now, Updated: now, Family: d.Family, Revision: d.Revision, Launch: v.Launch, Config: v.Config, Balancers: balancers,
 		Reason: "ECS deployment " + deploymentPrefix + ids.number + " in progress.", Status: api.ServiceDeploymentStatusInProgress,
 	}
 	for old := range Deployments.By(tx, byDeploymentLive, v.Key()) {

@@ -220,7 +220,7 @@ func (s *Service) DescribeServiceRevisions(ctx context.Context, in *api.Describe
 func revisionWire(r store.Reader, v ServiceRecord, d Deployment) api.ServiceRevision {
 	out := api.ServiceRevision{
 		ServiceRevisionArn: new(string(d.RevisionARN())), ServiceArn: new(string(v.ARN())), ClusterArn: new(string(clusterARN(d.Account, d.Region, d.Cluster))),
-		TaskDefinition: new(string(d.DefinitionARN())), LaunchType: d.Launch, LoadBalancers: []api.LoadBalancer{},
+		TaskDefinition: new(string(d.DefinitionARN())), LaunchType: d.Launch, LoadBalancers: orEmpty(d.Balancers),
 		ServiceRegistries: []api.ServiceRegistry{}, ContainerImages: []api.ContainerImage{}, GuardDutyEnabled: new(false), CreatedAt: d.Created.wire(),
 	}
 	definition, _ := TaskDefinitions.Get(r, d.DefinitionKey())

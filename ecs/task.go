@@ -44,7 +44,7 @@ type Task struct {
 	StopReason string           `json:"sr,omitzero"`
 	Stopping   Millis           `json:"tt,omitzero"`
 
-	// Last only rises. Written by: ApplyReport and finish.
+	// Last only rises. Written by: ApplyReport, finish and want (DEACTIVATING).
 	Last         TaskState `json:"ls"`
 	Stopped      Millis    `json:"td,omitzero"`
 	Connected    Millis    `json:"tc,omitzero"` // connectivityAt. Written by: ApplyReport
@@ -62,6 +62,13 @@ type Task struct {
 	// reconciler "ecs.service", for tasks of services only.
 	Proven bool `json:"pv,omitzero"`
 	Noted  bool `json:"nt,omitzero"`
+	// Balanced says that the task was registered where its deployment says, Unfit that an event told of its target's ill
+	// health. Written by: the reconciler "ecs.service".
+	Balanced bool `json:"lb,omitzero"`
+	Unfit    bool `json:"uf,omitzero"`
+	// Leaving says that the task is to stop and its load balancers have not let go of it: its machine is not told yet.
+	// Written by: want; cleared by the reconciler "ecs.leave", and where the task ends anyway (ApplyReport, finish).
+	Leaving bool `json:"lv,omitzero"`
 
 	// Containers stand in the order of the definition. Written by: ApplyReport.
 	Containers []TaskContainer `json:"cs"`

@@ -34,7 +34,7 @@ func (s *Service) StopTask(ctx context.Context, in *api.StopTaskRequest) (*api.S
 		if out, ok = findTask(tx, caller, cluster.Name, *in.Task); !ok {
 			return invalid(msgTaskNotFound)
 		}
-		if out.want(api.TaskStopCodeUserInitiated, reason, now) {
+		if out.want(tx, api.TaskStopCodeUserInitiated, reason, now) {
 			Tasks.Put(tx, out)
 		}
 		return nil
@@ -47,20 +47,24 @@ func (s *Service) StopTask(ctx context.Context, in *api.StopTaskRequest) (*api.S
 }
 
 // want makes STOPPED the task's desired status, with the cause (I-09). The first cause wins: it reports whether
-// anything changed. Changes of desired status are made nowhere else.
-func (t *Task) want(code api.TaskStopCode, reason string, now Millis) bool {
+// anything changed. Changes of desired status are made nowhere else. A task that gets traffic leaves its load balancers
+// first and is DEACTIVATING meanwhile: see Leaving. The caller puts the task.
+func (t *Task) want(tx *store.Tx, code api.TaskStopCode, reason string, now Millis) bool {
 	if t.Desired == StateStopped {
 		return false
 	}
 	t.Desired, t.StopCode, t.StopReason, t.Stopping = StateStopped, code, reason, now
 	t.Version++
+	if t.deregister(tx, now) && t.Last == StateRunning {
+		t.Last, t.Leaving = StateDeactivating, true
+	}
 	return true
 }
 
 // finish ends a task on the control plane's side: its machine is gone and will not report. What it had reserved is
 // given back. The caller puts the task.
 func (t *Task) finish(tx *store.Tx, now Millis) {
-	t.Last, t.Stopped, t.Orphan = StateStopped, now, true
+	t.Last, t.Stopped, t.Orphan, t.Leaving = StateStopped, now, true, false
 	t.Version++
 	t.release(tx)
 }
