@@ -42,7 +42,7 @@
 //	assignment.go        what one machine should be running, for package dispatch
 //	report.go            what a machine says became of its tasks, for package dispatch
 //	task_reconciler.go, retention.go   what ends and removes records
-//	containerinstance*.go, attribute*.go, why.go   machines
+//	containerinstance*.go, attribute*.go, why.go   machines; why_service.go: why a service is not steady
 //	service.go           the service record and its events; service_request.go, _create, _update, _describe: its operations
 //	service_reconciler.go, service_pass.go, service_rollout.go, service_daemon.go   the scheduler; it asks package rollout
 //	service_loadbalancer.go, service_balance.go, service_target.go   load balancers of services: checks, tasks in and out, health

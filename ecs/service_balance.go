@@ -93,7 +93,7 @@ func (p *pass) targets(t *Task) (h rollout.Health, balanced bool) {
 		return rollout.Settling, true
 	}
 	h = rollout.Healthy
-	targets := elbv2.TargetsOf(p.tx, string(t.ARN()))
+	targets := elbv2.TargetsOf(p.r, string(t.ARN()))
 	for _, b := range d.Balancers {
 		switch one := p.target(t, *b.TargetGroupArn, targets); {
 		case one == rollout.Unhealthy:
@@ -108,7 +108,7 @@ func (p *pass) targets(t *Task) (h rollout.Health, balanced bool) {
 // target is what one target group says of a task. A group that is gone or that nothing forwards to makes no task healthy and
 // none unhealthy: another task would fare no better.
 func (p *pass) target(t *Task, arn string, targets []elbv2.Target) rollout.Health {
-	g, ok := elbv2.GroupByARN(p.tx, arn)
+	g, ok := elbv2.GroupByARN(p.r, arn)
 	if !ok {
 		p.balance.missing[arn] = cmp.Or(p.balance.missing[arn], t.ID)
 		return rollout.Settling
@@ -122,7 +122,7 @@ func (p *pass) target(t *Task, arn string, targets []elbv2.Target) rollout.Healt
 		return rollout.Unhealthy
 	}
 	target := targets[i]
-	switch s := targetStatus(p.tx, g, target); s.state {
+	switch s := targetStatus(p.r, g, target); s.state {
 	case targetHealthy:
 		return rollout.Healthy
 	case targetUnhealthy:

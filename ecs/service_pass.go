@@ -22,6 +22,7 @@ const (
 
 // pass is one look at one service inside a transaction: read, decide, write.
 type pass struct {
+	r    store.Reader // what is read: tx, but where only a look is taken
 	tx   *store.Tx
 	now  time.Time
 	ids  []string // for tasks that are started
@@ -51,13 +52,7 @@ func (p *pass) run(key string) {
 	}
 	before := p.v
 	p.v.Notes = slices.Clone(p.v.Notes)
-	p.definitions, p.machines, p.live = map[string]TaskDefinition{}, map[string]*host{}, map[string]*Deployment{}
-	p.balance = newBalance()
-	was := map[string]Deployment{}
-	for d := range Deployments.By(p.tx, byDeploymentLive, key) {
-		p.live[d.Number], was[d.Number] = new(d), d
-	}
-	p.tasks = slices.Collect(Tasks.By(p.tx, byTaskService, key))
+	was := p.load()
 	seen := p.look()
 	p.turn()
 	p.step(seen)
@@ -69,6 +64,18 @@ func (p *pass) run(key string) {
 	if !reflect.DeepEqual(p.v, before) {
 		Services.Put(p.tx, p.v)
 	}
+}
+
+// load reads what belongs to the service and returns its deployments as they were.
+func (p *pass) load() map[string]Deployment {
+	p.definitions, p.machines, p.live = map[string]TaskDefinition{}, map[string]*host{}, map[string]*Deployment{}
+	p.balance = newBalance()
+	was := map[string]Deployment{}
+	for d := range Deployments.By(p.r, byDeploymentLive, p.v.Key()) {
+		p.live[d.Number], was[d.Number] = new(d), d
+	}
+	p.tasks = slices.Collect(Tasks.By(p.r, byTaskService, p.v.Key()))
+	return was
 }
 
 // look notes what became of the tasks and returns those that are not STOPPED as rollout sees them.
@@ -131,7 +138,7 @@ func (p *pass) proven(t *Task) {
 func (p *pass) definition(key string) *TaskDefinition {
 	d, ok := p.definitions[key]
 	if !ok {
-		d, _ = TaskDefinitions.Get(p.tx, key)
+		d, _ = TaskDefinitions.Get(p.r, key)
 		p.definitions[key] = d
 	}
 	return &d
@@ -142,8 +149,8 @@ func (p *pass) machine(id string) *host {
 	if !ok {
 		key := p.v.ClusterKey() + "/" + id
 		m = &host{}
-		m.c, _ = ContainerInstances.Get(p.tx, key)
-		d, _ := InstanceDescriptions.Get(p.tx, key)
+		m.c, _ = ContainerInstances.Get(p.r, key)
+		d, _ := InstanceDescriptions.Get(p.r, key)
 		m.attributes = d.attributes()
 		p.machines[id] = m
 	}
@@ -230,18 +237,9 @@ func (p *pass) step(seen []rollout.Task) {
 	if primary == nil {
 		return // nothing is known of what is wanted: nothing is stopped (I-08)
 	}
-	definition := p.definition(primary.DefinitionKey())
-	want := rollout.Service{
-		Desired: int(p.v.Desired), MinPercent: int(value(p.v.Config.MinimumHealthyPercent)), MaxPercent: int(value(p.v.Config.MaximumPercent)),
-		Primary: p.v.Primary, Halted: primary.State == RolloutFailed, Ending: p.v.Draining, Force: p.v.Force, Pause: primary.pause(), Daemon: p.v.Daemon,
-	}
-	l, err := p.v.launch(*definition)
-	switch {
-	case p.v.Draining:
-	case definition.Family == "" || err != nil:
+	want, l, ok := p.wanted(primary)
+	if !ok {
 		return // likewise
-	case p.v.Daemon:
-		want.Machines = machinesFor(p.tx, p.v, l.place)
 	}
 	plan := rollout.Decide(p.now, want, seen)
 	p.wake(plan.Wake)
@@ -255,6 +253,24 @@ func (p *pass) step(seen []rollout.Task) {
 	if plan.Steady {
 		p.complete(primary)
 	}
+}
+
+// wanted is what rollout is asked, and what tasks are started with. It is not ok if that is not known.
+func (p *pass) wanted(primary *Deployment) (want rollout.Service, l *launch, ok bool) {
+	definition := p.definition(primary.DefinitionKey())
+	want = rollout.Service{
+		Desired: int(p.v.Desired), MinPercent: int(value(p.v.Config.MinimumHealthyPercent)), MaxPercent: int(value(p.v.Config.MaximumPercent)),
+		Primary: p.v.Primary, Halted: primary.State == RolloutFailed, Ending: p.v.Draining, Force: p.v.Force, Pause: primary.pause(), Daemon: p.v.Daemon,
+	}
+	l, err := p.v.launch(*definition)
+	switch {
+	case p.v.Draining:
+	case definition.Family == "" || err != nil:
+		return want, l, false
+	case p.v.Daemon:
+		want.Machines = machinesFor(p.r, p.v, l.place)
+	}
+	return want, l, true
 }
 
 func (p *pass) wake(after time.Duration) {
@@ -277,7 +293,7 @@ func (p *pass) stop(stops []rollout.Stop) {
 		if !t.want(p.tx, api.TaskStopCodeServiceSchedulerInitiated, reason, MillisOf(p.now)) {
 			continue
 		}
-		if p.stopped++; t.Last == StateRunning {
+		if p.stopped++; t.Last >= StateRunning {
 			running = append(running, "(task "+t.ID+")")
 		} else {
 			pending++

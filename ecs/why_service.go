@@ -1,0 +1,284 @@
+package ecs
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"berth/aws"
+	"berth/ecs/placement"
+	"berth/ecs/rollout"
+	"berth/elbv2"
+	"berth/store"
+)
+
+// WhyService says why a service is, or is not, steady.
+type WhyService struct {
+	Service    string // ARN
+	Deployment string // the primary one: ecs-svc/<number>
+	Rollout    string // its state: IN_PROGRESS, COMPLETED, FAILED; empty if there is none
+	Steady     bool
+	Summary    string // one sentence
+	// Reasons are sentences about what keeps the service from being steady, the weightiest first; none when it is.
+	Reasons []string
+
+	// Tasks that should run: wanted, running, on their way there, and of the running ones those that are healthy. A task that is to
+	// stop counts as Leaving while its load balancers let go of it.
+	Desired, Running, Pending, Healthy, Leaving int
+	// Failed tasks of the primary deployment that the circuit breaker counts; Threshold is the number at which it fails, 0 without a breaker.
+	Failed, Threshold int
+	// Pause is when the next tasks start after several that failed; zero: nothing waits.
+	Pause time.Time
+	Tasks []WhyServiceTask // those that are not healthy, in order of creation
+	// Machines are the answers for one more task of the primary deployment, if some are missing.
+	Machines []WhyMachine
+}
+
+// WhyServiceTask is a task that does not count as healthy.
+type WhyServiceTask struct {
+	Task    string // ID
+	Status  string // lastStatus
+	Ends    bool   // it is to stop, so that it keeps nothing from being steady
+	Why     string // one sentence
+	Targets []WhyTarget
+}
+
+// WhyTarget is a target of a task, or what it should be.
+type WhyTarget struct {
+	Group       string // ARN of the target group
+	Target      string // instance:port; empty if it is not registered
+	Task        string // ID of the task behind it; empty if a client registered it
+	State       string // initial, healthy, unhealthy, unused, draining; missing if it is not registered
+	Description string // why, as the ELB API says it
+	// Probes are the answers to the last health check, one for each machine that carries traffic.
+	Probes  []string
+	Summary string // one sentence
+}
+
+// WhyService explains a service of the caller's cluster. subject is its name or ARN, or one of its deployments: the ID
+// (ecs-svc/<number>) or the ARN of the service deployment.
+// Errors: ClusterNotFoundException, ServiceNotFoundException.
+func (s *Service) WhyService(ctx context.Context, cluster, subject string) (*WhyService, error) {
+	r, caller := s.store.Read(), aws.CallerFrom(ctx)
+	if v, _, ok := findDeployment(r, caller, subject); ok {
+		return ExplainService(r, v, s.now()), nil
+	}
+	c, err := activeCluster(ctx, r, serviceCluster(&cluster, &subject))
+	if err != nil {
+		return nil, err
+	}
+	if number, ok := strings.CutPrefix(subject, deploymentPrefix); ok {
+		for v := range Services.Prefix(r, c.Key()+"/") {
+			if _, ok := Deployments.Get(r, v.deploymentKey(number)); ok {
+				return ExplainService(r, v, s.now()), nil
+			}
+		}
+	}
+	v, ok := findService(r, caller, c.Name, subject)
+	if !ok {
+		return nil, aws.Errorf(codeServiceNotFound, msgServiceNotFound)
+	}
+	return ExplainService(r, v, s.now()), nil
+}
+
+// ExplainService looks at the service as its scheduler does, and changes nothing.
+func ExplainService(r store.Reader, v ServiceRecord, now time.Time) *WhyService {
+	p := &pass{r: r, now: now, v: v}
+	p.load()
+	out := &WhyService{Service: string(v.ARN()), Deployment: deploymentPrefix + v.Primary, Desired: int(v.Desired)}
+	var seen []rollout.Task
+	for i := range p.tasks {
+		if t := &p.tasks[i]; t.Active() {
+			seen = append(seen, p.see(t))
+			out.task(p, t, seen[len(seen)-1].Health)
+		}
+	}
+	primary := p.live[v.Primary]
+	if v.Status() != statusActive || primary == nil {
+		out.Summary = fmt.Sprintf("service %s is %s", v.Name, v.Status())
+		if out.Leaving > 0 {
+			out.Summary += fmt.Sprintf("; %d tasks leave their load balancers", out.Leaving)
+		}
+		return out
+	}
+	out.Rollout, out.Failed = string(primary.State.wire()), int(primary.Failed)
+	if b := v.breaker(); b.Enabled {
+		out.Threshold = b.Threshold(out.Desired)
+	}
+	want, l, ok := p.wanted(primary)
+	if !ok {
+		out.Summary = fmt.Sprintf("service %s: its task definition cannot be run", v.Name)
+		return out
+	}
+	if v.Daemon {
+		out.Desired = len(want.Machines)
+	}
+	plan := rollout.Decide(now, want, seen)
+	out.Steady = plan.Steady && primary.State == RolloutCompleted
+	if plan.Paused {
+		out.Pause = want.Pause.Until()
+	}
+	if plan.Start > 0 && !v.Daemon {
+		out.machines(r, v, l)
+	}
+	out.explain(p, primary, want, plan)
+	return out
+}
+
+// task takes in one task.
+func (w *WhyService) task(p *pass, t *Task, h rollout.Health) {
+	switch {
+	case t.Leaving:
+		w.Leaving++
+	case t.Desired == StateStopped:
+	case t.Last == StateRunning:
+		w.Running++
+	default:
+		w.Pending++
+	}
+	if h == rollout.Healthy && t.Desired != StateStopped {
+		w.Healthy++
+		return
+	}
+	one := WhyServiceTask{Task: t.ID, Status: t.Last.String(), Ends: t.Desired == StateStopped, Targets: p.explainTargets(t)}
+	bad := slices.IndexFunc(one.Targets, func(t WhyTarget) bool { return t.State != targetHealthy })
+	d := &p.definition(t.DefinitionKey()).Definition
+	containers, _ := containersHealth(t, d)
+	switch {
+	case t.Leaving:
+		one.Why = "it is to stop (" + t.StopReason + ") and waits until its load balancers have let go of it"
+	case t.Desired == StateStopped:
+		one.Why = "it stops: " + t.StopReason
+	case t.Last != StateRunning:
+		one.Why = "it is on its way: " + t.Last.String()
+	case containers == rollout.Unhealthy:
+		one.Why = "its container's health check fails"
+	case bad >= 0:
+		one.Why = one.Targets[bad].Summary
+	case containers == rollout.Settling:
+		one.Why = "its container's health check has no result yet"
+	default:
+		one.Why = fmt.Sprintf("it has no health check and counts as healthy %s after its start", settleTime)
+	}
+	w.Tasks = append(w.Tasks, one)
+}
+
+func (w *WhyService) machines(r store.Reader, v ServiceRecord, l *launch) {
+	c, _ := Clusters.Get(r, v.ClusterKey())
+	why := &Why{}
+	if fits, _ := why.add(r, c, &l.place, ""); fits == 0 {
+		w.Machines = why.Machines
+	}
+}
+
+// explain finds the sentences.
+func (w *WhyService) explain(p *pass, primary *Deployment, want rollout.Service, plan rollout.Plan) {
+	say := func(when bool, format string, args ...any) {
+		if when {
+			w.Reasons = append(w.Reasons, fmt.Sprintf(format, args...))
+		}
+	}
+	say(want.Halted, "deployment %s has failed (%s): nothing more is started", w.Deployment, primary.Reason)
+	say(plan.Paused, "tasks fail again and again: the next ones start at %s", w.Pause.UTC().Format(time.RFC3339))
+	say(w.Threshold > 0 && w.Failed > 0 && !want.Halted, "%d of %d failures until the circuit breaker ends the deployment", w.Failed, w.Threshold)
+	say(plan.Start > 0 && !plan.Paused && (w.Machines != nil || p.v.Short), "%d tasks cannot be placed%s", plan.Start, closestOf(w.Machines))
+	say(plan.Start > 0 && !plan.Paused && w.Machines == nil && !p.v.Short, "%d tasks are about to start", plan.Start)
+	say(plan.Blocked, "minimumHealthyPercent %d and maximumPercent %d allow neither to stop nor to start a task", want.MinPercent, want.MaxPercent)
+	say(plan.Guarded, "more tasks are protected than are wanted")
+	for _, t := range w.Tasks {
+		say(!t.Ends, "task %s: %s", t.Task, t.Why)
+	}
+	say(len(w.Reasons) == 0 && !w.Steady, "tasks of an earlier deployment are being replaced")
+	name := fmt.Sprintf("service %s: %d of %d tasks healthy", p.v.Name, w.Healthy, w.Desired)
+	switch {
+	case w.Steady:
+		w.Summary = name + "; steady"
+	default:
+		w.Summary = name + "; " + w.Reasons[0]
+	}
+}
+
+func closestOf(machines []WhyMachine) string {
+	i := slices.IndexFunc(machines, func(m WhyMachine) bool { return m.Reason != placement.ReasonAgent })
+	switch {
+	case len(machines) == 0:
+		return ": there are no machines"
+	case i < 0:
+		i = 0
+	}
+	return fmt.Sprintf(": %s: %s, %s", machines[i].Machine, machines[i].Reason, machines[i].Detail)
+}
+
+// explainTargets are the targets that a task should have.
+func (p *pass) explainTargets(t *Task) (out []WhyTarget) {
+	d, ok := Deployments.Get(p.r, p.v.deploymentKey(t.deployment()))
+	if !ok {
+		return nil
+	}
+	have := elbv2.TargetsOf(p.r, string(t.ARN()))
+	for _, b := range d.Balancers {
+		arn := *b.TargetGroupArn
+		g, ok := elbv2.GroupByARN(p.r, arn)
+		i := slices.IndexFunc(have, func(target elbv2.Target) bool { return ok && target.Group == g.Key() })
+		one := WhyTarget{Group: arn, Task: t.ID, State: "missing"}
+		switch {
+		case !ok:
+			one.Summary = "target group " + arn + " is gone"
+		case i >= 0:
+			one = explainTarget(p.r, g, have[i])
+		case t.Last < StateRunning:
+			one.Summary = "it is registered when it runs"
+		case t.Balanced:
+			one.Summary = "its target was taken out of " + g.Name
+		case t.Last == StateRunning:
+			one.Summary = fmt.Sprintf("its machine has not said at which port %s:%d answers", *b.ContainerName, *b.ContainerPort)
+		}
+		out = append(out, one)
+	}
+	return out
+}
+
+// WhyTarget explains the targets of a target group: all of them, or the one with the name instance:port. group is its ARN or name.
+// Errors: ResourceNotFoundException.
+func (s *Service) WhyTarget(ctx context.Context, group, target string) ([]WhyTarget, error) {
+	r, caller := s.store.Read(), aws.CallerFrom(ctx)
+	g, ok := elbv2.GroupByARN(r, group)
+	for have := range elbv2.TargetGroups.By(r, "name", caller.Account+"/"+caller.Region+"/"+group) {
+		g, ok = have, true
+	}
+	if !ok || g.Account != caller.Account {
+		return nil, aws.Errorf(codeNotFound, "No target group is named %s.", group)
+	}
+	var out []WhyTarget
+	for t := range elbv2.Targets.By(r, "group", g.Key()) {
+		if target == "" || t.Name() == target {
+			out = append(out, explainTarget(r, g, t))
+		}
+	}
+	if target != "" && len(out) == 0 {
+		return nil, aws.Errorf(codeNotFound, "Target group %s has no target %s.", g.Name, target)
+	}
+	return out, nil
+}
+
+func explainTarget(r store.Reader, g elbv2.TargetGroup, t elbv2.Target) WhyTarget {
+	s := targetStatus(r, g, t)
+	out := WhyTarget{Group: string(g.ARN()), Target: t.Name(), State: s.state, Description: s.description, Task: t.By[strings.LastIndexByte(t.By, '/')+1:]}
+	for h := range elbv2.TargetHealths.By(r, "target", t.Key()) {
+		if h.Probe != "" {
+			out.Probes = append(out.Probes, h.Probe)
+		}
+	}
+	out.Summary = fmt.Sprintf("target %s of %s is %s", t.Name(), g.Name, s.state)
+	switch {
+	case s.state == targetUnused:
+		out.Summary += ": no listener forwards to its target group"
+	case s.state != targetHealthy && len(out.Probes) > 0:
+		out.Summary += ": " + out.Probes[0]
+	case s.state != targetHealthy && s.description != "":
+		out.Summary += ": " + s.description
+	}
+	return out
+}
