@@ -129,7 +129,11 @@ func (v ServiceRecord) breaker() rollout.Breaker {
 	if b == nil || v.Daemon {
 		return rollout.Breaker{}
 	}
-	return rollout.Breaker{Enabled: value(b.Enable), Rollback: value(b.Rollback)}
+	out := rollout.Breaker{Enabled: value(b.Enable), Rollback: value(b.Rollback), Sticky: b.ResetOnHealthyTask != nil && !*b.ResetOnHealthyTask}
+	if t := b.ThresholdConfiguration; t != nil {
+		out.Type, out.Value = string(t.Type), int(value(t.Value))
+	}
+	return out
 }
 
 // placing are the settings of the service for its tasks' placement, checked when they were given.

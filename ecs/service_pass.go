@@ -128,7 +128,7 @@ func (p *pass) ended(t *Task) {
 // proven forgets the failures of a deployment when one of its tasks is healthy.
 func (p *pass) proven(t *Task) {
 	if d := p.live[t.deployment()]; d != nil {
-		if d.State == RolloutInProgress {
+		if d.State == RolloutInProgress && !p.v.breaker().Sticky {
 			d.Failed = 0
 		}
 		d.setPause(rollout.Pause{})

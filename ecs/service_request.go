@@ -91,7 +91,11 @@ func deploymentConfig(in *api.DeploymentConfiguration, have api.DeploymentConfig
 		have.MinimumHealthyPercent = in.MinimumHealthyPercent
 	}
 	if b := in.DeploymentCircuitBreaker; b != nil {
-		have.DeploymentCircuitBreaker = &api.DeploymentCircuitBreaker{Enable: new(value(b.Enable)), Rollback: new(value(b.Rollback))}
+		made, err := circuitBreaker(b)
+		if err != nil {
+			return have, err
+		}
+		have.DeploymentCircuitBreaker = made
 	}
 	if a := in.Alarms; a != nil {
 		have.Alarms = &api.DeploymentAlarms{AlarmNames: orEmpty(a.AlarmNames), Enable: new(false), Rollback: new(value(a.Rollback))}

@@ -1088,6 +1088,18 @@ func (TaskStopCode) Values() []string {
 	return []string{"TaskFailedToStart", "EssentialContainerExited", "UserInitiated", "ServiceSchedulerInitiated", "SpotInterruption", "TerminationNotice"}
 }
 
+type ThresholdType string
+
+const (
+	ThresholdTypeCount            ThresholdType = "COUNT"
+	ThresholdTypeBoundedPercent   ThresholdType = "BOUNDED_PERCENT"
+	ThresholdTypeUnboundedPercent ThresholdType = "UNBOUNDED_PERCENT"
+)
+
+func (ThresholdType) Values() []string {
+	return []string{"COUNT", "BOUNDED_PERCENT", "UNBOUNDED_PERCENT"}
+}
+
 type TransportProtocol string
 
 const (

@@ -718,8 +718,10 @@ type DeploymentAlarms struct {
 }
 
 type DeploymentCircuitBreaker struct {
-	Enable   *bool `json:"enable,omitzero"`
-	Rollback *bool `json:"rollback,omitzero"`
+	Enable                 *bool                   `json:"enable,omitzero"`
+	Rollback               *bool                   `json:"rollback,omitzero"`
+	ResetOnHealthyTask     *bool                   `json:"resetOnHealthyTask,omitzero"`
+	ThresholdConfiguration *ThresholdConfiguration `json:"thresholdConfiguration,omitzero"`
 }
 
 type DeploymentConfiguration struct {
@@ -2291,6 +2293,11 @@ type TaskSet struct {
 type TaskVolumeConfiguration struct {
 	Name             *string                            `json:"name,omitzero"`
 	ManagedEBSVolume *TaskManagedEBSVolumeConfiguration `json:"managedEBSVolume,omitzero"`
+}
+
+type ThresholdConfiguration struct {
+	Type  ThresholdType `json:"type,omitzero"`
+	Value *int32        `json:"value,omitzero"`
 }
 
 type TimeoutConfiguration struct {
