@@ -44,6 +44,11 @@ func (w *world) write(f func(tx *store.Tx)) {
 // newBalancedWorld has a machine that carries traffic, and a service of n tasks in the target group web.
 func newBalancedWorld(t *testing.T, n int, more string) (*world, elbv2.TargetGroup) {
 	w := newWorld(t)
+	return w, w.balanced(n, more)
+}
+
+func (w *world) balanced(n int, more string) elbv2.TargetGroup {
+	w.t.Helper()
 	w.cluster("default")
 	w.machine("default", "m1", 1000, 1000)
 	w.register(balancedDefinition)
@@ -52,9 +57,9 @@ func newBalancedWorld(t *testing.T, n int, more string) (*world, elbv2.TargetGro
 	w.write(func(tx *store.Tx) {
 		elbv2.Ingresses.Put(tx, elbv2.Ingress{Account: testAccount, Region: testRegion, Instance: testIngress, Connected: true})
 	})
-	must(w.CreateService(w.ctx, input[api.CreateServiceRequest](t, fmt.Sprintf(
-		`{"serviceName":"web","taskDefinition":"web:1","desiredCount":%d,"loadBalancers":[%s]%s}`, n, entry(g), more))))(t)
-	return w, g
+	must(w.CreateService(w.ctx, input[api.CreateServiceRequest](w.t, fmt.Sprintf(
+		`{"serviceName":"web","taskDefinition":"web:1","desiredCount":%d,"loadBalancers":[%s]%s}`, n, entry(g), more))))(w.t)
+	return g
 }
 
 func entry(g elbv2.TargetGroup) string {
@@ -81,18 +86,19 @@ func (w *world) assigned() {
 	for _, t := range w.tasks(Task.Active) {
 		tasks, _ := AssignmentFor(w.store.Read(), t.InstanceKey())
 		i := slices.IndexFunc(tasks, func(p proto.Task) bool { return p.Arn == string(t.ARN()) })
-		port := int32(32768 + len(w.tasks(func(o Task) bool { return o.ID < t.ID })))
-		st := proto.TaskStatus{Arn: string(t.ARN()), LastStatus: "RUNNING", StartedAt: w.clock, Containers: []proto.ContainerStatus{{Name: "app", LastStatus: "RUNNING",
-			NetworkBindings: []api.NetworkBinding{{BindIP: new("0.0.0.0"), ContainerPort: new(int32(80)), HostPort: new(port), Protocol: "tcp"}}}}}
-		if tasks[i].DesiredStatus == "STOPPED" {
-			st.LastStatus = "STOPPED"
-		}
 		w.write(func(tx *store.Tx) {
-			if err := ApplyReport(tx, t.InstanceKey(), st, w.clock); err != nil {
+			if err := ApplyReport(tx, t.InstanceKey(), w.reported(t, tasks[i].DesiredStatus), w.clock); err != nil {
 				w.t.Error(err)
 			}
 		})
 	}
+}
+
+// reported is what a task's machine says of it when it has done what is desired.
+func (w *world) reported(t Task, desired string) proto.TaskStatus {
+	port := int32(32768 + len(w.tasks(func(o Task) bool { return o.ID < t.ID })))
+	return proto.TaskStatus{Arn: string(t.ARN()), LastStatus: desired, StartedAt: w.clock, Containers: []proto.ContainerStatus{{Name: "app", LastStatus: "RUNNING",
+		NetworkBindings: []api.NetworkBinding{{BindIP: new("0.0.0.0"), ContainerPort: new(int32(80)), HostPort: new(port), Protocol: "tcp"}}}}}
 }
 
 func (w *world) ingress(health func(Task) string) {

@@ -1,0 +1,161 @@
+package ecs
+
+import (
+	"context"
+	"errors"
+	"slices"
+	"testing"
+	"time"
+
+	"berth/agent/proto"
+	"berth/aws"
+	"berth/elbv2"
+	"berth/store"
+)
+
+// crashLog keeps commits in memory. Commit number fail is lost, as if the control plane had died before it was on disk.
+type crashLog struct {
+	revision, commits, fail int64
+	records                 map[string]store.Record
+}
+
+var errCrash = errors.New("crash")
+
+func (l *crashLog) Load(_ context.Context, add func(store.Record) error) (int64, error) {
+	for _, r := range l.records {
+		if err := add(r); err != nil {
+			return 0, err
+		}
+	}
+	return l.revision, nil
+}
+
+func (l *crashLog) Limits() store.Limits { return store.Limits{Ops: 1000, Bytes: 1 << 20} }
+
+func (l *crashLog) Commit(_ context.Context, b *store.Batch) (int64, error) {
+	if l.commits++; l.commits == l.fail {
+		return 0, errCrash
+	}
+	l.revision++
+	for _, w := range b.Writes {
+		delete(l.records, w.Table+"|"+w.Key)
+		if w.Value != nil {
+			l.records[w.Table+"|"+w.Key] = store.Record{Table: w.Table, Key: w.Key, Value: w.Value, Revision: l.revision}
+		}
+	}
+	return l.revision, nil
+}
+
+func (l *crashLog) Follow(ctx context.Context, _ int64, _ func(store.Commit) error) error {
+	<-ctx.Done()
+	return ctx.Err()
+}
+
+func (l *crashLog) Close() error { return nil }
+
+// start opens the control plane on what the log has.
+func (w *world) start(l *crashLog) {
+	w.t.Helper()
+	st, err := store.Open(store.Config{Tables: append(Tables(), elbv2.Tables()...), Log: l})
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	w.Service = New(Deps{Store: st, Now: func() time.Time { return w.clock }, Pages: aws.NewPages([]byte("test"))})
+}
+
+// A deployment behind a load balancer comes to the same end wherever the control plane dies, and never has fewer healthy targets than
+// it may.
+func TestADeploymentResumesAfterACrashAtEveryTransaction(t *testing.T) {
+	last := int64(1)
+	for n := int64(0); n <= last; n++ {
+		w := &world{t: t, clock: time.Date(2031, 5, 4, 10, 0, 0, 0, time.UTC)}
+		w.ctx = aws.WithCaller(t.Context(), aws.RootCaller(testAccount, testRegion, "AKIDEXAMPLE"))
+		l := &crashLog{records: map[string]store.Record{}}
+		w.start(l)
+		w.balanced(2, "")
+		w.play(3, "web", always("healthy"))
+		w.update(`{"service":"web","taskDefinition":"web:2"}`)
+		l.commits, l.fail = 0, n
+		for range 8 {
+			w.survives(l, w.turnOnce)
+			if n := w.serving(); n < 2 {
+				t.Fatalf("%d healthy targets", n)
+			}
+		}
+		if n == 0 {
+			last = l.commits
+		}
+		w.want("web", "ACTIVE 2/2/0 PRIMARY web:2 COMPLETED 2/0 failed=0")
+		if left := w.tasks(Task.Active); len(left) != 2 || len(targets(w)) != 2 {
+			t.Errorf("crash at %d: %d tasks, %d targets", n, len(left), len(targets(w)))
+		}
+		_ = w.store.Close()
+	}
+	t.Logf("%d transactions", last)
+}
+
+// survives runs a part of the control plane; if it dies, another one is started from the log and the part runs again.
+func (w *world) survives(l *crashLog, part func()) {
+	w.t.Helper()
+	defer func() {
+		if r := recover(); r != nil {
+			if err, ok := r.(error); !ok || !errors.Is(err, errCrash) {
+				panic(r)
+			}
+			_ = w.store.Close()
+			w.start(l)
+			part()
+		}
+	}()
+	part()
+}
+
+// serving is how many targets get requests and answer them.
+func (w *world) serving() (n int) {
+	r := w.store.Read()
+	for target := range elbv2.Targets.All(r) {
+		h, _ := elbv2.TargetHealths.Get(r, target.Key()+"|"+testIngress)
+		if target.Draining == 0 && h.State == proto.TargetHealthy {
+			n++
+		}
+	}
+	return n
+}
+
+// turnOnce lets everything have its turn once; it panics with the error of a transaction that failed.
+func (w *world) turnOnce() {
+	check := func(err error) {
+		if err != nil {
+			panic(err)
+		}
+	}
+	update := func(f func(tx *store.Tx) error) { check(w.store.Update(w.ctx, f)) }
+	r := w.store.Read()
+	_, err := ServiceReconciler{w.Service}.Reconcile(w.ctx, ServiceKey(testAccount, testRegion, "default", "web"))
+	check(err)
+	for _, t := range w.tasks(Task.Active) {
+		sent, _ := AssignmentFor(w.store.Read(), t.InstanceKey())
+		i := slices.IndexFunc(sent, func(p proto.Task) bool { return p.Arn == string(t.ARN()) })
+		update(func(tx *store.Tx) error {
+			return ApplyReport(tx, t.InstanceKey(), w.reported(t, sent[i].DesiredStatus), w.clock)
+		})
+	}
+	balancing := elbv2.New(elbv2.Deps{Store: w.store, Now: func() time.Time { return w.clock }}).Reconcilers()[0]
+	for target := range elbv2.Targets.All(r) {
+		state := proto.TargetHealthy
+		if now, _ := elbv2.Targets.Get(w.store.Read(), target.Key()); now.Draining != 0 {
+			state = proto.TargetDrained
+		}
+		update(func(tx *store.Tx) error {
+			elbv2.TargetHealths.Put(tx, elbv2.TargetHealth{Target: target.Key(), Ingress: testIngress, State: state, Was: true})
+			return nil
+		})
+		_, err := balancing.Reconcile(w.ctx, target.Key())
+		check(err)
+	}
+	for _, t := range w.tasks(Task.Active) {
+		_, err := (LeaveReconciler{store: w.store, now: w.now}).Reconcile(w.ctx, t.Key())
+		check(err)
+	}
+	w.clock = w.clock.Add(time.Second)
+}
