@@ -123,7 +123,7 @@ func (p *pass) target(t *Task, arn string, targets []elbv2.Target) rollout.Healt
 	}
 	target := targets[i]
 	switch s := targetStatus(p.r, g, target); s.state {
-	case targetHealthy:
+	case targetHealthy, targetUnavailable:
 		return rollout.Healthy
 	case targetUnhealthy:
 		p.balance.reasons[t.ID] = reason

@@ -10,6 +10,7 @@ import (
 	"berth/agent/proto"
 	api "berth/api/ecs"
 	"berth/elbv2"
+	"berth/reconcile"
 	"berth/store"
 )
 
@@ -117,13 +118,23 @@ func (w *world) ingress(health func(Task) string) {
 		})
 		keys = append(keys, target.Key())
 	}
-	v := elbv2.New(elbv2.Deps{Store: w.store, Now: func() time.Time { return w.clock }})
+	v := w.balancing()
 	for _, key := range keys {
-		if _, err := v.Reconcilers()[0].Reconcile(w.ctx, key); err != nil {
+		if _, err := v.Reconcile(w.ctx, key); err != nil {
 			w.t.Fatal(err)
 		}
 	}
 	w.leave()
+}
+
+// balancing ends the draining of targets.
+func (w *world) balancing() reconcile.Reconciler {
+	return elbv2.New(elbv2.Deps{
+		Store: w.store, Now: func() time.Time { return w.clock },
+		Machine: func(store.Reader, string, string, string) (elbv2.Machine, bool) {
+			return elbv2.Machine{Host: "10.0.0.1"}, true
+		},
+	}).Reconcilers()[0]
 }
 
 func (w *world) leave() {

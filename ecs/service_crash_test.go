@@ -140,7 +140,7 @@ func (w *world) turnOnce() {
 			return ApplyReport(tx, t.InstanceKey(), w.reported(t, sent[i].DesiredStatus), w.clock)
 		})
 	}
-	balancing := elbv2.New(elbv2.Deps{Store: w.store, Now: func() time.Time { return w.clock }}).Reconcilers()[0]
+	balancing := w.balancing()
 	for target := range elbv2.Targets.All(r) {
 		state := proto.TargetHealthy
 		if now, _ := elbv2.Targets.Get(w.store.Read(), target.Key()); now.Draining != 0 {
