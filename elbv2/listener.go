@@ -1,6 +1,8 @@
 package elbv2
 
 import (
+	"slices"
+
 	api "berth/api/elbv2"
 	"berth/aws"
 	"berth/store"
@@ -30,7 +32,31 @@ type Listener struct {
 // Listeners is the table of listeners, by the load balancer's key/ID.
 var Listeners = store.NewTable("elbv2/listener", Listener.Key,
 	store.Index("group", func(v Listener) []string { return groupsOf(v.DefaultActions) }),
+	store.Index(byCertificate, Listener.certificates),
 )
+
+// byCertificate is the index of Listeners by the ARNs of their certificates.
+const byCertificate = "certificate"
+
+// certificates are the ARNs of all certificates of the listener, each once, the default first.
+func (v Listener) certificates() (out []string) {
+	for _, arn := range append([]string{v.Certificate}, v.Certificates...) {
+		if arn != "" && !slices.Contains(out, arn) {
+			out = append(out, arn)
+		}
+	}
+	return out
+}
+
+// CertificateUsers lists the ARNs of load balancers whose listeners have a certificate, each once.
+func CertificateUsers(r store.Reader, certificate string) (out []string) {
+	for v := range Listeners.By(r, byCertificate, certificate) {
+		if arn := arnOf("loadbalancer", v.LoadBalancer).String(); !slices.Contains(out, arn) {
+			out = append(out, arn)
+		}
+	}
+	return out
+}
 
 // Key is the load balancer's key and the ID.
 func (v Listener) Key() string { return v.LoadBalancer + "/" + v.ID }

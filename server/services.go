@@ -8,6 +8,8 @@ import (
 	"slices"
 	"time"
 
+	"berth/acm"
+	acmapi "berth/api/acm"
 	own "berth/api/berth"
 	ec2api "berth/api/ec2"
 	ecrapi "berth/api/ecr"
@@ -37,6 +39,7 @@ type services struct {
 	logs     *logs.Service
 	ecr      *ecr.Service
 	ec2      *ec2.Service
+	acm      *acm.Service
 	own      *ownService
 	events   *events.Engine
 	dispatch *dispatch.Server
@@ -45,7 +48,7 @@ type services struct {
 
 // Tables lists what the control plane keeps, for store.Open.
 func Tables() []store.AnyTable {
-	return slices.Concat(iam.Tables(), ecs.Tables(), elbv2.Tables(), logs.Tables(), ecr.Tables(), ec2.Tables(), dispatch.Tables(), []store.AnyTable{probes})
+	return slices.Concat(iam.Tables(), ecs.Tables(), elbv2.Tables(), logs.Tables(), ecr.Tables(), ec2.Tables(), dispatch.Tables(), acm.Tables(), []store.AnyTable{probes})
 }
 
 // mounts are the paths that are not an AWS API: the registry, and what needs no signature.
@@ -71,6 +74,7 @@ func (s *Server) frontDoor() http.Handler {
 			{API: &ecrapi.API, Handler: s.ecr},
 			{API: &ec2api.API, Handler: s.ec2},
 			{API: &stsapi.API, Handler: sts.New()},
+			{API: &acmapi.API, Handler: s.acm},
 			{API: &own.API, Handler: s.own},
 		},
 		Mounts: s.mounts(), Authenticate: authenticate, Unavailable: unavailable, Log: s.log, RequestLog: s.requestLog(),
@@ -124,6 +128,7 @@ func (s *Server) assemble(ctx context.Context) (_ *services, err error) {
 		return nil, err
 	}
 	out.ec2 = s.newEC2(pages)
+	out.acm = acm.New(acm.Deps{Store: s.store, Pages: pages, InUse: elbv2.CertificateUsers})
 	out.own = &ownService{s: s, backups: map[string]time.Time{}}
 	if out.dispatch, err = s.newDispatch(out); err != nil {
 		return nil, err

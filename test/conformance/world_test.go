@@ -21,6 +21,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	v4 "github.com/aws/aws-sdk-go-v2/aws/signer/v4"
+	"github.com/aws/aws-sdk-go-v2/service/acm"
 	"github.com/aws/aws-sdk-go-v2/service/cloudwatchlogs"
 	"github.com/aws/aws-sdk-go-v2/service/ecr"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
@@ -101,6 +102,7 @@ type world struct {
 	logs *cloudwatchlogs.Client
 	ecr  *ecr.Client
 	sts  *sts.Client
+	acm  *acm.Client
 }
 
 // newWorld makes clients, in an account of the test's own where the endpoint allows it.
@@ -121,6 +123,7 @@ func (w *world) connect() *world {
 	w.logs = cloudwatchlogs.New(cloudwatchlogs.Options{BaseEndpoint: &w.url, Region: region, Credentials: c, RetryMaxAttempts: 1})
 	w.ecr = ecr.New(ecr.Options{BaseEndpoint: &w.url, Region: region, Credentials: c, RetryMaxAttempts: 1})
 	w.sts = sts.New(sts.Options{BaseEndpoint: &w.url, Region: region, Credentials: c, RetryMaxAttempts: 1})
+	w.acm = acm.New(acm.Options{BaseEndpoint: &w.url, Region: region, Credentials: c, RetryMaxAttempts: 1})
 	return w
 }
 
@@ -137,6 +140,7 @@ func ownAccount(t *testing.T) *world {
 func target(service string) string {
 	return map[string]string{
 		"ecs": "AmazonEC2ContainerServiceV20141113.", "logs": "Logs_20140328.", "ecr": "AmazonEC2ContainerRegistry_V20150921.",
+		"acm": "CertificateManager.",
 	}[service]
 }
 

@@ -1,0 +1,109 @@
+package elbv2
+
+import (
+	"context"
+	"strings"
+
+	api "berth/api/elbv2"
+	"berth/store"
+)
+
+// Notes of attributes.
+const (
+	noIPv6        = "there is no IPv6"
+	noWAF         = "there is no WAF"
+	noZonalShift  = "there is no zonal shift"
+	logsToGroup   = "the bucket names a log group of CloudWatch Logs"
+	noSuchLogs    = "not built yet; enabling it is refused"
+	everyZone     = "each machine balances over the targets of all zones"
+	noSecondaries = "a load balancer runs out of no ports; only 0 is accepted"
+)
+
+// Attributes of load balancers that other code looks at.
+const (
+	attrDeletionProtection = "deletion_protection.enabled"
+	attrAccessLogs         = "access_logs.s3.enabled"
+	attrAccessLogsBucket   = "access_logs.s3.bucket"
+)
+
+// loadBalancerAttributes has every attribute of application and network load balancers.
+// Source: the model, LoadBalancerAttribute$Key.
+var loadBalancerAttributes = attributeSet{
+	{attrAccessLogs, bothTypes, "false", isBoolean, ActedOn, logsToGroup},
+	{attrAccessLogsBucket, bothTypes, "", isLike(logGroupName, "must be the name of a log group"), ActedOn, logsToGroup},
+	{"access_logs.s3.prefix", bothTypes, "", isLike(logPrefix, "must be a prefix of names of log streams"), ActedOn, logsToGroup},
+	{attrDeletionProtection, bothTypes, "false", isBoolean, ActedOn, ""},
+	{"ipv6.deny_all_igw_traffic", bothTypes, "false", isBoolean, StoredOnly, noIPv6},
+	{"zonal_shift.config.enabled", bothTypes, "false", isBoolean, StoredOnly, noZonalShift},
+	{"load_balancing.cross_zone.enabled", onlyApplication, "true", isOnly("true", "application load balancers always balance over all zones"), ActedOn, ""},
+	{"load_balancing.cross_zone.enabled", onlyNetwork, "false", isBoolean, StoredOnly, everyZone},
+
+	{"idle_timeout.timeout_seconds", onlyApplication, "60", isNumber(1, 4000), ActedOn, ""},
+	{"client_keep_alive.seconds", onlyApplication, "3600", isNumber(60, 604800), ActedOn, ""},
+	{"routing.http2.enabled", onlyApplication, "true", isBoolean, ActedOn, ""},
+	{"routing.http.desync_mitigation_mode", onlyApplication, "defensive", isOneOf("monitor", "defensive", "strictest"), ActedOn, ""},
+	{"routing.http.drop_invalid_header_fields.enabled", onlyApplication, "false", isBoolean, ActedOn, ""},
+	{"routing.http.preserve_host_header.enabled", onlyApplication, "false", isBoolean, ActedOn, ""},
+	{"routing.http.x_amzn_tls_version_and_cipher_suite.enabled", onlyApplication, "false", isBoolean, ActedOn, ""},
+	{"routing.http.xff_client_port.enabled", onlyApplication, "false", isBoolean, ActedOn, ""},
+	{"routing.http.xff_header_processing.mode", onlyApplication, "append", isOneOf("append", "preserve", "remove"), ActedOn, ""},
+	{"waf.fail_open.enabled", onlyApplication, "false", isBoolean, StoredOnly, noWAF},
+
+	{"connection_logs.s3.enabled", onlyApplication, "false", isOnly("false", "connection logs are not built yet"), StoredOnly, noSuchLogs},
+	{"connection_logs.s3.bucket", onlyApplication, "", isLike(logGroupName, "must be the name of a log group"), StoredOnly, noSuchLogs},
+	{"connection_logs.s3.prefix", onlyApplication, "", isLike(logPrefix, "must be a prefix of names of log streams"), StoredOnly, noSuchLogs},
+	{"health_check_logs.s3.enabled", onlyApplication, "false", isOnly("false", "health check logs are not built yet"), StoredOnly, noSuchLogs},
+	{"health_check_logs.s3.bucket", onlyApplication, "", isLike(logGroupName, "must be the name of a log group"), StoredOnly, noSuchLogs},
+	{"health_check_logs.s3.prefix", onlyApplication, "", isLike(logPrefix, "must be a prefix of names of log streams"), StoredOnly, noSuchLogs},
+
+	{"dns_record.client_routing_policy", onlyNetwork, "any_availability_zone", isOneOf("availability_zone_affinity", "partial_availability_zone_affinity", "any_availability_zone"), StoredOnly, everyZone},
+	{"secondary_ips.auto_assigned.per_subnet", onlyNetwork, "0", isOnly("0", "a load balancer needs no further addresses"), StoredOnly, noSecondaries},
+}
+
+// attributesOf are all attributes of a load balancer, with defaults filled in.
+func attributesOf(v LoadBalancer) map[string]string {
+	return loadBalancerAttributes.of(v.Kind, v.Attributes)
+}
+
+// DescribeLoadBalancerAttributes shows every attribute that a load balancer of its type has.
+func (s *Service) DescribeLoadBalancerAttributes(ctx context.Context, in *api.DescribeLoadBalancerAttributesInput) (*api.DescribeLoadBalancerAttributesOutput, error) {
+	v, err := findLoadBalancer(ctx, s.Store.Read(), in.LoadBalancerArn)
+	if err != nil {
+		return nil, err
+	}
+	return &api.DescribeLoadBalancerAttributesOutput{Attributes: shownAttributes(v)}, nil
+}
+
+func shownAttributes(v LoadBalancer) []api.LoadBalancerAttribute {
+	out, all := []api.LoadBalancerAttribute{}, attributesOf(v)
+	for _, key := range loadBalancerAttributes.keys(v.Kind) {
+		out = append(out, api.LoadBalancerAttribute{Key: new(key), Value: new(all[key])})
+	}
+	return out
+}
+
+// ModifyLoadBalancerAttributes sets attributes; those that are not named stay.
+func (s *Service) ModifyLoadBalancerAttributes(ctx context.Context, in *api.ModifyLoadBalancerAttributesInput) (*api.ModifyLoadBalancerAttributesOutput, error) {
+	var pairs []pair
+	for _, a := range in.Attributes {
+		pairs = append(pairs, pair{a.Key, a.Value})
+	}
+	var out *api.ModifyLoadBalancerAttributesOutput
+	err := s.Store.Update(ctx, func(tx *store.Tx) error {
+		v, err := findLoadBalancer(ctx, tx, in.LoadBalancerArn)
+		if err != nil {
+			return err
+		}
+		if v.Attributes, err = loadBalancerAttributes.set(v.Attributes, v.Kind, "Load balancer", pairs); err != nil {
+			return err
+		}
+		all := attributesOf(v)
+		if all[attrAccessLogs] == "true" && strings.TrimSpace(all[attrAccessLogsBucket]) == "" {
+			return configuration("The value of '%s' must be specified if '%s' is true", attrAccessLogsBucket, attrAccessLogs)
+		}
+		LoadBalancers.Put(tx, v)
+		out = &api.ModifyLoadBalancerAttributesOutput{Attributes: shownAttributes(v)}
+		return nil
+	})
+	return out, err
+}
