@@ -19,9 +19,9 @@
 //	region.go, zone.go           regions and availability zones; zone_reconciler.go records the zones of machines
 //	vpc.go, subnet.go, routetable.go, internetgateway.go, networkacl.go    the default VPC
 //	address.go, natgateway.go    empty lists
-//	networkinterface.go          network interfaces and their addresses
-//	securitygroup.go             security groups
-//	securitygrouprule.go         their rules; securitygrouprule_request.go reads rules from requests
+//	networkinterface.go          network interfaces and their addresses; networkinterface_describe.go shows them
+//	securitygroup.go             security groups; securitygroup_operations.go, securitygroup_wire.go (how they are shown)
+//	securitygrouprule.go         their rules; securitygrouprule_request.go reads rules from requests, _revoke.go removes them
 //	tag.go                       tags of everything
 //	coverage.go                  what is acted on, stored only or refused
 package ec2
