@@ -99,7 +99,9 @@ func SetInterfaceGroups(tx *store.Tx, key string, groups []string) error {
 // DeleteInterface removes an interface by its key, and its tags. Its address is free again.
 func DeleteInterface(tx *store.Tx, key string) {
 	Interfaces.Delete(tx, key)
-	tagSets.Delete(tx, key)
+	if _, ok := tagSets.Get(tx, key); ok {
+		tagSets.Delete(tx, key)
+	}
 }
 
 // InterfaceByAddress finds the network interface with an address.

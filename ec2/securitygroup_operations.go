@@ -3,6 +3,7 @@ package ec2
 import (
 	"context"
 	"regexp"
+	"slices"
 	"strings"
 
 	api "berth/api/ec2"
@@ -113,6 +114,7 @@ func groupsOf(r store.Reader, c aws.Caller) []SecurityGroup {
 // DeleteSecurityGroup removes a group that no network interface is in and no other group's rule names.
 func (s *Service) DeleteSecurityGroup(ctx context.Context, in *api.DeleteSecurityGroupRequest) (*api.DeleteSecurityGroupResult, error) {
 	c, out := aws.CallerFrom(ctx), &api.DeleteSecurityGroupResult{Return: new(true)}
+	var rules []Rule
 	err := s.Store.Update(ctx, func(tx *store.Tx) error {
 		g, err := findGroup(tx, c, in.GroupId, in.GroupName)
 		if err != nil {
@@ -130,14 +132,23 @@ func (s *Service) DeleteSecurityGroup(ctx context.Context, in *api.DeleteSecurit
 			return aws.Errorf("DependencyViolation", "resource %s has a dependent object", g.ID)
 		}
 		SecurityGroups.Delete(tx, g.Key())
-		tagSets.Delete(tx, g.Key())
-		for _, rule := range g.Rules {
-			tagSets.Delete(tx, key(c.Account, c.Region, rule.ID))
-		}
+		rules = g.Rules
+		dropTags(tx, c, g.ID)
 		return dryRun(in.DryRun)
 	})
 	if err != nil {
 		return nil, err
+	}
+	for some := range slices.Chunk(rules, mostAtOnce) {
+		err := s.Store.Update(ctx, func(tx *store.Tx) error {
+			for _, rule := range some {
+				dropTags(tx, c, rule.ID)
+			}
+			return nil
+		})
+		if err != nil {
+			return nil, err
+		}
 	}
 	return out, nil
 }

@@ -233,3 +233,35 @@ func TestTagsAreChecked(t *testing.T) {
 		}
 	}
 }
+
+func TestTheTagsOfAGroupGoWithIt(t *testing.T) {
+	s, ctx := service(t)
+	tags := func(of api.ResourceType) []api.TagSpecification {
+		return []api.TagSpecification{{ResourceType: of, Tags: []api.Tag{{Key: new("a"), Value: new("b")}}}}
+	}
+	made, err := s.CreateSecurityGroup(ctx, &api.CreateSecurityGroupRequest{
+		GroupName: new("web"), Description: new("d"), TagSpecifications: tags(api.ResourceTypeSecurityGroup),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	var list []api.IpPermission
+	for port := range int32(mostRules) {
+		list = append(list, permission(port, everywhere))
+	}
+	_, err = s.AuthorizeSecurityGroupIngress(ctx, &api.AuthorizeSecurityGroupIngressRequest{
+		GroupId: made.GroupId, IpPermissions: list, TagSpecifications: tags(api.ResourceTypeSecurityGroupRule),
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if n := tagSets.Len(s.Store.Read()); n != mostRules+1 {
+		t.Errorf("%d sets of tags", n)
+	}
+	if _, err := s.DeleteSecurityGroup(ctx, &api.DeleteSecurityGroupRequest{GroupId: made.GroupId}); err != nil {
+		t.Fatal(err)
+	}
+	if n := tagSets.Len(s.Store.Read()); n != 0 {
+		t.Errorf("%d sets of tags are left", n)
+	}
+}

@@ -59,7 +59,7 @@ func (s *Service) revoke(ctx context.Context, in change) (removed []api.RevokedS
 		}
 		for _, rule := range gone {
 			removed = append(removed, rule.revoked(g))
-			tagSets.Delete(tx, key(c.Account, c.Region, rule.ID))
+			dropTags(tx, c, rule.ID)
 		}
 		if len(gone) > 0 {
 			g.Rules = slices.DeleteFunc(slices.Clone(g.Rules), func(rule Rule) bool { return slices.Contains(gone, rule) })

@@ -37,46 +37,74 @@ func (s *Service) CreateTags(ctx context.Context, in *api.CreateTagsRequest) (*a
 	if err != nil {
 		return nil, err
 	}
-	c := aws.CallerFrom(ctx)
-	return &api.CreateTagsResponse{}, s.Store.Update(ctx, func(tx *store.Tx) error {
-		for _, id := range in.Resources {
-			if err := checkResource(tx, c, id); err != nil {
-				return err
-			}
-			if err := putTags(tx, c, id, add); err != nil {
-				return err
-			}
-		}
-		return dryRun(in.DryRun)
-	})
+	err = s.changeTags(ctx, in.Resources, in.DryRun, func(tx *store.Tx, c aws.Caller, id string) error { return putTags(tx, c, id, add) })
+	if err != nil {
+		return nil, err
+	}
+	return &api.CreateTagsResponse{}, nil
 }
 
 // DeleteTags removes tags by key, or by key and value, or all of them. Those that are not there are no error.
 func (s *Service) DeleteTags(ctx context.Context, in *api.DeleteTagsRequest) (*api.DeleteTagsResponse, error) {
-	c := aws.CallerFrom(ctx)
-	return &api.DeleteTagsResponse{}, s.Store.Update(ctx, func(tx *store.Tx) error {
-		for _, id := range in.Resources {
-			if err := checkResource(tx, c, id); err != nil {
-				return err
-			}
-			set, ok := tagSets.Get(tx, key(c.Account, c.Region, id))
-			if !ok {
-				continue
-			}
-			set.Tags = maps.Clone(set.Tags)
-			maps.DeleteFunc(set.Tags, func(k, v string) bool {
-				return len(in.Tags) == 0 || slices.ContainsFunc(in.Tags, func(t api.Tag) bool {
-					return aws.Value(t.Key) == k && (t.Value == nil || *t.Value == v)
-				})
-			})
-			if len(set.Tags) == 0 {
-				tagSets.Delete(tx, tagSets.Key(set))
-			} else {
-				tagSets.Put(tx, set)
-			}
+	err := s.changeTags(ctx, in.Resources, in.DryRun, func(tx *store.Tx, c aws.Caller, id string) error {
+		set, ok := tagSets.Get(tx, key(c.Account, c.Region, id))
+		if !ok {
+			return nil
 		}
-		return dryRun(in.DryRun)
+		set.Tags = maps.Clone(set.Tags)
+		maps.DeleteFunc(set.Tags, func(k, v string) bool {
+			return len(in.Tags) == 0 || slices.ContainsFunc(in.Tags, func(t api.Tag) bool {
+				return aws.Value(t.Key) == k && (t.Value == nil || *t.Value == v)
+			})
+		})
+		if len(set.Tags) == 0 {
+			tagSets.Delete(tx, tagSets.Key(set))
+		} else {
+			tagSets.Put(tx, set)
+		}
+		return nil
 	})
+	if err != nil {
+		return nil, err
+	}
+	return &api.DeleteTagsResponse{}, nil
+}
+
+// mostAtOnce is how many records one transaction changes: an external etcd takes few in one.
+const mostAtOnce = 50
+
+// changeTags does something to the tags of resources, which must all be there, a few in each transaction.
+func (s *Service) changeTags(ctx context.Context, ids []string, dry *bool, do func(tx *store.Tx, c aws.Caller, id string) error) error {
+	c := aws.CallerFrom(ctx)
+	for _, id := range ids {
+		if err := checkResource(s.Store.Read(), c, id); err != nil {
+			return err
+		}
+	}
+	for some := range slices.Chunk(ids, mostAtOnce) {
+		err := s.Store.Update(ctx, func(tx *store.Tx) error {
+			for _, id := range some {
+				if err := checkResource(tx, c, id); err != nil {
+					return err
+				}
+				if err := do(tx, c, id); err != nil {
+					return err
+				}
+			}
+			return dryRun(dry)
+		})
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// dropTags removes the tags of a resource that goes.
+func dropTags(tx *store.Tx, c aws.Caller, id string) {
+	if _, ok := tagSets.Get(tx, key(c.Account, c.Region, id)); ok {
+		tagSets.Delete(tx, key(c.Account, c.Region, id))
+	}
 }
 
 var tagDescriptions = listing[api.TagDescription]{
