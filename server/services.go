@@ -16,6 +16,7 @@ import (
 	ecsapi "berth/api/ecs"
 	elbv2api "berth/api/elbv2"
 	logsapi "berth/api/logs"
+	servicediscoveryapi "berth/api/servicediscovery"
 	stsapi "berth/api/sts"
 	"berth/aws"
 	"berth/aws/wire"
@@ -28,6 +29,7 @@ import (
 	"berth/logs"
 	"berth/logs/events"
 	"berth/reconcile"
+	"berth/servicediscovery"
 	"berth/store"
 	"berth/sts"
 )
@@ -38,6 +40,7 @@ type services struct {
 	elbv2    *elbv2.Service
 	logs     *logs.Service
 	ecr      *ecr.Service
+	cloudMap *servicediscovery.Service
 	ec2      *ec2.Service
 	acm      *acm.Service
 	own      *ownService
@@ -48,7 +51,7 @@ type services struct {
 
 // Tables lists what the control plane keeps, for store.Open.
 func Tables() []store.AnyTable {
-	return slices.Concat(iam.Tables(), ecs.Tables(), elbv2.Tables(), logs.Tables(), ecr.Tables(), ec2.Tables(), dispatch.Tables(), acm.Tables(), []store.AnyTable{probes})
+	return slices.Concat(iam.Tables(), ecs.Tables(), elbv2.Tables(), logs.Tables(), ecr.Tables(), servicediscovery.Tables(), ec2.Tables(), dispatch.Tables(), acm.Tables(), []store.AnyTable{probes})
 }
 
 // mounts are the paths that are not an AWS API: the registry, and what needs no signature.
@@ -73,6 +76,7 @@ func (s *Server) frontDoor() http.Handler {
 			{API: &logsapi.API, Handler: s.logs},
 			{API: &ecrapi.API, Handler: s.ecr},
 			{API: &ec2api.API, Handler: s.ec2},
+			{API: &servicediscoveryapi.API, Handler: s.cloudMap, Invalid: servicediscovery.Invalid},
 			{API: &stsapi.API, Handler: sts.New()},
 			{API: &acmapi.API, Handler: s.acm},
 			{API: &own.API, Handler: s.own},
@@ -129,10 +133,11 @@ func (s *Server) assemble(ctx context.Context) (_ *services, err error) {
 	}
 	out.ec2 = s.newEC2(pages)
 	out.acm = acm.New(acm.Deps{Store: s.store, Pages: pages, InUse: elbv2.CertificateUsers})
+	out.cloudMap = servicediscovery.New(servicediscovery.Deps{Store: s.store, Pages: pages, Log: s.log})
 	out.own = &ownService{s: s, backups: map[string]time.Time{}}
 	if out.dispatch, err = s.newDispatch(out); err != nil {
 		return nil, err
 	}
-	out.loop = reconcile.New(s.store, s.log, slices.Concat(out.ecs.Reconcilers(), out.elbv2.Reconcilers(), out.logs.Reconcilers(), out.ecr.Reconcilers(), out.ec2.Reconcilers())...)
+	out.loop = reconcile.New(s.store, s.log, slices.Concat(out.ecs.Reconcilers(), out.elbv2.Reconcilers(), out.logs.Reconcilers(), out.ecr.Reconcilers(), out.cloudMap.Reconcilers(), out.ec2.Reconcilers())...)
 	return out, nil
 }

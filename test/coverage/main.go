@@ -21,12 +21,14 @@ import (
 	ecrapi "berth/api/ecr"
 	ecsapi "berth/api/ecs"
 	logsapi "berth/api/logs"
+	servicediscoveryapi "berth/api/servicediscovery"
 	stsapi "berth/api/sts"
 	"berth/aws"
 	"berth/ec2"
 	"berth/ecr"
 	"berth/ecs"
 	"berth/logs"
+	"berth/servicediscovery"
 	"berth/sts"
 )
 
@@ -88,6 +90,7 @@ func services() []service {
 		{logsapi.API, implemented(logsapi.API, (*logs.Service)(nil), nil, logs.Notes())},
 		{ecrapi.API, implemented(ecrapi.API, (*ecr.Service)(nil), ecr.StoredOnly(), ecr.Notes())},
 		{ec2api.API, implemented(ec2api.API, (*ec2.Service)(nil), ec2.StoredOnly(), join(ec2.Notes(), ec2.Refused()))},
+		{servicediscoveryapi.API, refusing(implemented(servicediscoveryapi.API, (*servicediscovery.Service)(nil), nil, servicediscovery.Notes()), servicediscovery.Refused())},
 		{stsapi.API, implemented(stsapi.API, (*sts.Service)(nil), nil, nil)},
 	}
 }
@@ -127,6 +130,16 @@ func implemented(api aws.API, handler any, storedOnly, notes map[string]string) 
 	return rows
 }
 
+// refusing marks operations whose own method answers with an error that says why.
+func refusing(rows []row, names []string) []row {
+	for i, r := range rows {
+		if slices.Contains(names, r.name) {
+			rows[i].support = string(ecs.Refused)
+		}
+	}
+	return rows
+}
+
 // operations writes a table of those that do something, and a list of the others by the reason why not.
 func operations(w io.Writer, rows []row) {
 	slices.SortStableFunc(rows, func(a, b row) int { return strings.Compare(a.name, b.name) })
@@ -160,7 +173,7 @@ func fields(w io.Writer, rows []row) {
 
 var (
 	callInGo  = regexp.MustCompile(`\.(?:New)?([A-Z][A-Za-z]+?)(?:Paginator)?\(|"([A-Z][A-Za-z]+)"`)
-	callInCLI = regexp.MustCompile(`"(ecs|logs|ecr|ec2|sts)", "([a-z]+(?:-[a-z]+)+)"`)
+	callInCLI = regexp.MustCompile(`"(ecs|logs|ecr|ec2|sts|servicediscovery)", "([a-z]+(?:-[a-z]+)+)"`)
 )
 
 // testsOf finds, for "service.Operation", the folders whose tests mention it. In a service's own folder every mention
@@ -187,7 +200,7 @@ func testsOf(root string) (map[string][]string, error) {
 		service, _, _ := strings.Cut(rel, "/")
 		services := []string{service}
 		if service == "test" {
-			services = []string{"ecs", "ecr", "ec2", "logs", "sts"}
+			services = []string{"ecs", "ecr", "ec2", "logs", "sts", "servicediscovery"}
 		}
 		for _, m := range callInGo.FindAllStringSubmatch(string(text), -1) {
 			for _, s := range services {
