@@ -141,7 +141,7 @@ func target(service string) string {
 	return map[string]string{
 		"ecs": "AmazonEC2ContainerServiceV20141113.", "logs": "Logs_20140328.", "ecr": "AmazonEC2ContainerRegistry_V20150921.",
 		"servicediscovery": "Route53AutoNaming_v20170314.",
-		"acm": "CertificateManager.",
+		"acm":              "CertificateManager.",
 	}[service]
 }
 
