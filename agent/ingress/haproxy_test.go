@@ -1,12 +1,21 @@
 package ingress
 
 import (
+	"context"
+	"io"
+	"net"
+	"net/http"
+	"slices"
+	"strconv"
+	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
 	"golang.org/x/sys/unix"
 
 	"berth/agent/proto"
+	"berth/elbv2/haproxy"
 )
 
 func TestTrafficFollowsHealth(t *testing.T) {
@@ -65,5 +74,134 @@ func TestKilledHAProxyIsStartedAgain(t *testing.T) {
 		if body, err := r.get("http://" + r.address(5)); err != nil || body != "a" {
 			t.Errorf("after the %s was killed: %q %v", whom, body, err)
 		}
+	}
+}
+
+// A draining target gets no new request, also by connections that old workers hold; it is drained when its last request has ended.
+func TestNothingIsDroppedWhileTargetsAndListenersChange(t *testing.T) {
+	r := newRig(t)
+	hold, held := make(chan struct{}), make(chan struct{}, 1)
+	release := sync.OnceFunc(func() { close(hold) })
+	t.Cleanup(release)
+	slow := func(w http.ResponseWriter, req *http.Request) {
+		if req.URL.Path == "/slow" {
+			held <- struct{}{}
+			<-hold
+		}
+		io.WriteString(w, "a")
+	}
+	a, b := backend(t, "a", well, slow), backend(t, "b", well, nil)
+	r.apply(r.frame(a, b))
+	r.awaitState(a, proto.TargetHealthy)
+	r.awaitState(b, proto.TargetHealthy)
+
+	ctx, cancel := context.WithCancel(t.Context())
+	defer cancel()
+	var load sync.WaitGroup
+	var requests, failures atomic.Int64
+	url := "http://" + r.address(5)
+	for n := range 4 {
+		load.Go(func() {
+			client := &http.Client{Transport: &http.Transport{DisableKeepAlives: n%2 == 0}}
+			defer client.CloseIdleConnections()
+			for ctx.Err() == nil {
+				resp, err := client.Get(url)
+				requests.Add(1)
+				if ctx.Err() == nil && (err != nil || resp.StatusCode != 200) {
+					failures.Add(1)
+					t.Errorf("request failed: %v %v", resp, err)
+				}
+				if err == nil {
+					io.Copy(io.Discard, resp.Body)
+					resp.Body.Close()
+				}
+			}
+		})
+	}
+	slowDone := make(chan error, 1)
+	go func() { // keeps asking until a has it
+		for {
+			body, err := r.get(url + "/slow")
+			if err != nil || body == "a" {
+				slowDone <- err
+				return
+			}
+		}
+	}()
+	<-held
+	more := r.frame(a, b)
+	more.LoadBalancers[0].Listeners = append(more.LoadBalancers[0].Listeners, more.LoadBalancers[0].Listeners[0])
+	more.LoadBalancers[0].Listeners[1].Port, more.LoadBalancers[0].Listeners[1].ID = freePort(t), "4444444444444444"
+	r.apply(more)
+	r.await("second listener", func() bool { return r.last.Revision == r.revision })
+	if body, err := r.get("http://" + haproxy.Machine{Loopback: r.last.Loopback}.Address(5).String() + ":" + strconv.Itoa(more.LoadBalancers[0].Listeners[1].Port)); err != nil {
+		t.Errorf("second listener: %q %v", body, err)
+	}
+	more.Groups[0].Targets = slices.Clone(more.Groups[0].Targets)
+	more.Groups[0].Targets[0].Draining = true
+	r.apply(more)
+	r.awaitState(a, proto.TargetDraining)
+	for range 20 {
+		if body, err := r.get(url); err != nil || body != "b" {
+			t.Errorf("while a drains: %q %v", body, err)
+		}
+	}
+	if s := r.known[key{groupID, a.ID}].State; s != proto.TargetDraining {
+		t.Errorf("a has an open request and is %s", s)
+	}
+	release()
+	if err := <-slowDone; err != nil {
+		t.Errorf("the open request of a: %v", err)
+	}
+	r.client.CloseIdleConnections() // an old worker would wait for what comes by them
+	r.awaitState(a, proto.TargetDrained)
+	cancel()
+	load.Wait()
+	t.Logf("%d requests, %d failed", requests.Load(), failures.Load())
+}
+
+// A restart of the agent leaves HAProxy alone and takes nothing out of service.
+func TestRestartedAgentTakesHAProxyOver(t *testing.T) {
+	r := newRig(t)
+	a := backend(t, "a", well, nil)
+	r.apply(r.frame(a))
+	r.awaitState(a, proto.TargetHealthy)
+	before, err := r.in.master.processes(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	r.stop()
+	if body, err := r.get("http://" + r.address(5)); err != nil || body != "a" {
+		t.Errorf("without an agent: %q %v", body, err)
+	}
+	r.boot()
+	r.awaitState(a, proto.TargetHealthy)
+	if body, err := r.get("http://" + r.address(5)); err != nil || body != "a" {
+		t.Errorf("with the next agent: %q %v", body, err)
+	}
+	after, err := r.in.master.processes(t.Context())
+	if err != nil || after.Master != before.Master || after.Reloads != before.Reloads {
+		t.Errorf("%+v, then %+v, %v", before, after, err)
+	}
+}
+
+func TestTakenPortHindersOnlyItsListener(t *testing.T) {
+	r := newRig(t)
+	a := backend(t, "a", well, nil)
+	f := r.frame(a)
+	f.LoadBalancers[0].Listeners = append(f.LoadBalancers[0].Listeners, f.LoadBalancers[0].Listeners[0])
+	l, err := net.Listen("tcp", ":0")
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer l.Close()
+	f.LoadBalancers[0].Listeners[1].Port = l.Addr().(*net.TCPAddr).Port
+	r.apply(f)
+	r.awaitState(a, proto.TargetHealthy)
+	if body, err := r.get("http://" + r.address(5)); err != nil || body != "a" {
+		t.Errorf("%q %v", body, err)
+	}
+	if !strings.Contains(r.last.Problem, "the port is taken") {
+		t.Errorf("problem %q", r.last.Problem)
 	}
 }

@@ -104,8 +104,11 @@ type state struct {
 	slots    map[string][]haproxy.Slot
 	open     map[key]int // of draining targets: how many looks in a row found no session; -1 for found some
 	drained  map[key]bool
-	told     proto.IngressReport        // newest report, without its targets
-	sent     map[key]proto.TargetStatus // as told
+	// Of claim: addresses of the machine by load balancer, and listeners ("ID port") whose own address is taken.
+	published map[string][]netip.Addr
+	blocked   map[string]bool
+	told      proto.IngressReport        // newest report, without its targets
+	sent      map[key]proto.TargetStatus // as told
 }
 
 var _ agent.Ingress = (*Ingress)(nil)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"os"
 	"strings"
 	"time"
@@ -76,9 +77,17 @@ func (k *keeper) step(ctx context.Context) time.Duration {
 		k.mu.Unlock()
 		return 0
 	}
+	claims := k.state.Claims
 	problem := k.claim()
+	var err error
+	if !maps.Equal(claims, k.state.Claims) {
+		err = k.cfg.writeSaved(k.state.saved)
+	}
 	r, before := k.render(), k.state.running
 	k.mu.Unlock()
+	if err != nil {
+		k.log.Warn("who has published addresses was not noted", "err", err)
+	}
 	k.problem("publish", problem)
 	k.problem("frame", problemsText(r.problems))
 	if err := k.cfg.Network.Balance(ctx, k.openings()); err != nil {

@@ -31,13 +31,13 @@ type rendered struct {
 // same means files that are the same, and a refused configuration leaves those of the last good one alone. The caller holds mu.
 func (i *Ingress) render() rendered {
 	m := i.machine()
-	m.Published = i.published()
+	m.Published = i.state.published
 	slots := map[string]int{}
 	for _, b := range i.state.running.Backends {
 		slots[b.Group] = max(slots[b.Group], b.Slots)
 	}
 	m.Dir = i.cfg.Dir
-	frame, problems := haproxy.Sound(i.state.Frame)
+	frame, problems := i.carried()
 	files := haproxy.Render(frame, m, slots).Files
 	m.Dir = i.cfg.path(filesPrefix + digestFiles(files))
 	r := rendered{machine: m, config: haproxy.Render(frame, m, slots), problems: problems, dir: m.Dir}

@@ -75,7 +75,7 @@ func (i *Ingress) syncSlots(ctx context.Context) error {
 		return err
 	}
 	var errs []error
-	all := make([]map[string][]haproxy.Slot, len(procs.Workers))
+	all := make([]served, len(procs.Workers))
 	for n, w := range procs.Workers {
 		all[n], err = i.syncWorker(ctx, w, wanted)
 		errs = append(errs, err)
@@ -87,20 +87,33 @@ func (i *Ingress) syncSlots(ctx context.Context) error {
 	return nil
 }
 
-// syncWorker sets the slots of one worker and returns them.
-func (i *Ingress) syncWorker(ctx context.Context, w worker, wanted map[string][]haproxy.SlotTarget) (map[string][]haproxy.Slot, error) {
+// served is what one worker has.
+type served struct {
+	slots map[string][]haproxy.Slot // by backend
+	// idle are the connections that clients keep open without a request to a target, by load balancer as backends name it.
+	// Only an old worker's matter: each may bring one more request, which goes by the slots that the worker has.
+	idle map[string]int
+}
+
+// syncWorker sets the slots of one worker and returns what it has. Those of an old worker stay as they are: HAProxy 2.6 takes no command for
+// proxies that have stopped listening ("Proxy is disabled").
+func (i *Ingress) syncWorker(ctx context.Context, w worker, wanted map[string][]haproxy.SlotTarget) (served, error) {
 	state, err := i.master.tell(ctx, w, "show servers state")
 	if err != nil {
-		return nil, err
+		return served{}, err
 	}
-	stat, err := i.master.tell(ctx, w, "show stat -1 4 -1")
+	stat, err := i.master.tell(ctx, w, "show stat -1 7 -1")
 	if err != nil {
-		return nil, err
+		return served{}, err
 	}
 	slots := haproxy.ParseState(state)
 	sessions, err := parseSessions(stat)
 	if err != nil {
-		return nil, err
+		return served{}, err
+	}
+	out := served{slots: slots}
+	if w.Old {
+		out.idle = idle(sessions)
 	}
 	i.mu.Lock()
 	groups := make(map[string]string, len(slots))
@@ -113,6 +126,9 @@ func (i *Ingress) syncWorker(ctx context.Context, w worker, wanted map[string][]
 		for n := range have {
 			have[n].Sessions = sessions[name+"/"+have[n].Name]
 		}
+		if w.Old {
+			continue
+		}
 		b := haproxy.Backend{Name: name, Group: groups[name], Slots: len(have)}
 		plan := haproxy.Plan(b, have, wanted[b.Group])
 		for _, c := range plan {
@@ -123,13 +139,37 @@ func (i *Ingress) syncWorker(ctx context.Context, w worker, wanted map[string][]
 	for part := range slices.Chunk(commands, 100) {
 		answer, err := i.master.tell(ctx, w, part...)
 		if err != nil {
-			return nil, err
+			return served{}, err
 		}
 		if text := refusal(answer); text != "" {
-			return nil, fmt.Errorf("HAProxy does not set a slot: %s", text)
+			return served{}, fmt.Errorf("HAProxy does not set a slot: %s", text)
 		}
 	}
-	return slots, nil
+	return out, nil
+}
+
+// idle counts client connections that are in no session with a target, by load balancer, of the sessions of frontends and backends.
+func idle(sessions map[string]int) map[string]int {
+	out := map[string]int{}
+	for name, n := range sessions {
+		proxy, part, _ := strings.Cut(name, "/")
+		switch balancer := balancerOf(proxy); {
+		case balancer == "":
+		case part == "FRONTEND":
+			out[balancer] += n
+		case part == "BACKEND":
+			out[balancer] -= n
+		}
+	}
+	return out
+}
+
+// balancerOf is the part of a proxy's name that says whose it is; see haproxy.FrontendName and BackendName.
+func balancerOf(proxy string) string {
+	if parts := strings.Split(proxy, "."); len(parts) >= 3 && (parts[0] == "f" || parts[0] == "b") {
+		return parts[1]
+	}
+	return ""
 }
 
 // refusal is the first line of answers to slot commands that is not as it should be.
@@ -177,12 +217,12 @@ func statRows(text string) ([]map[string]string, error) {
 }
 
 // settle takes what all workers have now.
-func (i *Ingress) settle(revision uint64, running running, workers []map[string][]haproxy.Slot, loading bool) {
+func (i *Ingress) settle(revision uint64, running running, workers []served, loading bool) {
 	i.mu.Lock()
 	defer i.mu.Unlock()
 	s := &i.state
 	if len(workers) > 0 {
-		s.slots = workers[0]
+		s.slots = workers[0].slots
 	}
 	if loading || s.loading || revision != s.Revision {
 		wake(i.wakeSlots) // a new worker may begin with what was wanted before
@@ -212,14 +252,15 @@ func (i *Ingress) settle(revision uint64, running running, workers []map[string]
 }
 
 // busy tells whether a worker has sessions to a target, or may begin some. The caller holds mu.
-func (i *Ingress) busy(group string, at netip.AddrPort, workers []map[string][]haproxy.Slot) bool {
+func (i *Ingress) busy(group string, at netip.AddrPort, workers []served) bool {
 	for _, w := range workers {
-		for name, slots := range w {
+		for name, slots := range w.slots {
 			if i.state.groups[name] != group {
 				continue
 			}
 			for _, s := range slots {
-				if s.At == at && (!s.Maint || s.Sessions > 0) {
+				open := !s.Maint && (w.idle == nil || w.idle[balancerOf(name)] > 0)
+				if s.At == at && (open || s.Sessions > 0) {
 					return true
 				}
 			}

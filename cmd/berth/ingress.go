@@ -41,8 +41,8 @@ func (f *ingressFlags) validate() error {
 	f.addresses = nil
 	for _, text := range f.publish {
 		a, err := netip.ParseAddr(text)
-		if err != nil || a.IsLoopback() || a.IsMulticast() {
-			return &cli.Failure{What: "not an address to publish at: " + text, Fix: "--ingress-publish 192.0.2.10, or 0.0.0.0 for all IPv4 addresses", Exit: cli.ExitUsage}
+		if err != nil || a.IsLoopback() || a.IsMulticast() || a.IsUnspecified() {
+			return &cli.Failure{What: "not an address to publish at: " + text, Fix: "--ingress-publish 192.0.2.10, with an address that this machine has", Exit: cli.ExitUsage}
 		}
 		f.addresses = append(f.addresses, a)
 	}
