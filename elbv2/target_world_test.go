@@ -10,6 +10,7 @@ import (
 	"berth/agent/proto"
 	api "berth/api/elbv2"
 	"berth/aws"
+	"berth/ec2"
 	"berth/store"
 )
 
@@ -21,6 +22,8 @@ const (
 	machineA = "arn:aws:ecs:" + testRegion + ":" + testAccount + ":container-instance/default/a"
 	machineB = "arn:aws:ecs:" + testRegion + ":" + testAccount + ":container-instance/default/b"
 )
+
+var testVPC = ec2.DefaultVPCID(testAccount, testRegion)
 
 // targetWorld is the service on a store of its own, with a clock that only the test moves. Machines i-aaaaaaaa and i-bbbbbbbb are there.
 type targetWorld struct {
@@ -80,7 +83,7 @@ func (w *targetWorld) update(f func(tx *store.Tx)) {
 // group makes a target group of JSON members besides name and VPC.
 func (w *targetWorld) group(name, members string) TargetGroup {
 	w.Helper()
-	in := input[api.CreateTargetGroupInput](w.T, `{"Name":"`+name+`","VpcId":"vpc-1",`+members+`}`)
+	in := input[api.CreateTargetGroupInput](w.T, `{"Name":"`+name+`","VpcId":"`+testVPC+`",`+members+`}`)
 	out := must(w.CreateTargetGroup(w.ctx, in))(w.T)
 	g, ok := GroupByARN(w.Store.Read(), *out.TargetGroups[0].TargetGroupArn)
 	if !ok {

@@ -9,6 +9,7 @@ import (
 
 	api "berth/api/elbv2"
 	"berth/aws"
+	"berth/ec2"
 	"berth/store"
 )
 
@@ -21,6 +22,9 @@ func (s *Service) CreateTargetGroup(ctx context.Context, in *api.CreateTargetGro
 	g, err := newGroup(in)
 	if err != nil {
 		return nil, err
+	}
+	if g.VPC != ec2.DefaultVPCID(caller.Account, caller.Region) {
+		return nil, badGroup("The VPC ID '%s' is not found", g.VPC)
 	}
 	if g.Tags, err = groupTags(in.Tags); err != nil {
 		return nil, err

@@ -56,11 +56,12 @@ func TestHealthCheckDefaults(t *testing.T) {
 
 func TestBadTargetGroups(t *testing.T) {
 	w := newTargetWorld(t)
-	const vpc = `"VpcId":"vpc-1",`
+	vpc := `"VpcId":"` + testVPC + `",`
 	for _, row := range []struct{ name, in, code, text string }{
 		{"no protocol", `{"Name":"a",` + vpc + `"Port":80}`, codeValidation, "protocol"},
 		{"no port", `{"Name":"a",` + vpc + `"Protocol":"HTTP"}`, codeValidation, "port"},
 		{"no VPC", `{"Name":"a","Port":80,"Protocol":"HTTP"}`, codeValidation, "VPC"},
+		{"unknown VPC", `{"Name":"a","VpcId":"vpc-0",` + webGroup + `}`, codeValidation, "The VPC ID 'vpc-0' is not found"},
 		{"empty name", `{"Name":"",` + vpc + webGroup + `}`, codeValidation, "name"},
 		{"long name", `{"Name":"` + strings.Repeat("a", 33) + `",` + vpc + webGroup + `}`, codeValidation, "name"},
 		{"name with a dot", `{"Name":"a.b",` + vpc + webGroup + `}`, codeValidation, "name"},
@@ -113,7 +114,7 @@ func TestOneNameOneGroup(t *testing.T) {
 	if again := w.group("web", webGroup); again.ID != first.ID || again.Tags["k"] != "v" {
 		t.Errorf("the same settings: %+v", again)
 	}
-	_, err := w.CreateTargetGroup(w.ctx, input[api.CreateTargetGroupInput](t, `{"Name":"web","VpcId":"vpc-1","Protocol":"HTTP","Port":81}`))
+	_, err := w.CreateTargetGroup(w.ctx, input[api.CreateTargetGroupInput](t, `{"Name":"web","VpcId":"`+testVPC+`","Protocol":"HTTP","Port":81}`))
 	wantCode(t, err, codeGroupName, "web")
 }
 

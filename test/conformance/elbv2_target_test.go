@@ -6,6 +6,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	sdkecs "github.com/aws/aws-sdk-go-v2/service/ecs"
 	elbv2 "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
@@ -17,11 +18,18 @@ func (w *world) targets() *elbv2.Client {
 	return elbv2.New(elbv2.Options{BaseEndpoint: &w.url, Region: region, Credentials: c, RetryMaxAttempts: 1})
 }
 
+// vpc is the ID of the default VPC.
+func (w *world) vpc() string {
+	w.t.Helper()
+	out := must(w.ec2In(region).DescribeVpcs(w.t.Context(), &ec2.DescribeVpcsInput{}))(w.t)
+	return *out.Vpcs[0].VpcId
+}
+
 // targetGroup makes a target group for HTTP and returns its ARN.
 func (w *world) targetGroup(c *elbv2.Client, name string, kind types.TargetTypeEnum) string {
 	w.t.Helper()
 	out := must(c.CreateTargetGroup(w.t.Context(), &elbv2.CreateTargetGroupInput{
-		Name: &name, Protocol: types.ProtocolEnumHttp, Port: new(int32(80)), VpcId: new("vpc-0123456789abcdef0"), TargetType: kind,
+		Name: &name, Protocol: types.ProtocolEnumHttp, Port: new(int32(80)), VpcId: new(w.vpc()), TargetType: kind,
 		Tags: []types.Tag{{Key: new("k"), Value: new("v")}},
 	}))(w.t)
 	return *out.TargetGroups[0].TargetGroupArn
@@ -45,9 +53,9 @@ func TestTargetGroups(t *testing.T) {
 		if again := w.targetGroup(c, "web", types.TargetTypeEnumInstance); again != web {
 			t.Errorf("the same settings made another group: %s", again)
 		}
-		_, err := c.CreateTargetGroup(ctx, &elbv2.CreateTargetGroupInput{Name: new("web"), Protocol: types.ProtocolEnumHttp, Port: new(int32(81)), VpcId: new("vpc-0123456789abcdef0")})
+		_, err := c.CreateTargetGroup(ctx, &elbv2.CreateTargetGroupInput{Name: new("web"), Protocol: types.ProtocolEnumHttp, Port: new(int32(81)), VpcId: new(w.vpc())})
 		wantError(t, err, "DuplicateTargetGroupName", "A target group with the same name 'web' exists, but with different settings")
-		out := must(c.CreateTargetGroup(ctx, &elbv2.CreateTargetGroupInput{Name: new("grpc"), Protocol: types.ProtocolEnumHttp, ProtocolVersion: new("GRPC"), Port: new(int32(50051)), VpcId: new("vpc-0123456789abcdef0"), TargetType: types.TargetTypeEnumIp}))(t)
+		out := must(c.CreateTargetGroup(ctx, &elbv2.CreateTargetGroupInput{Name: new("grpc"), Protocol: types.ProtocolEnumHttp, ProtocolVersion: new("GRPC"), Port: new(int32(50051)), VpcId: new(w.vpc()), TargetType: types.TargetTypeEnumIp}))(t)
 		g := out.TargetGroups[0]
 		if *g.Matcher.GrpcCode != "12" || g.Matcher.HttpCode != nil || *g.HealthCheckPath != "/AWS.ALB/healthcheck" || g.TargetType != types.TargetTypeEnumIp {
 			t.Errorf("gRPC: %+v", g)
@@ -57,7 +65,7 @@ func TestTargetGroups(t *testing.T) {
 		g := must(c.DescribeTargetGroups(ctx, &elbv2.DescribeTargetGroupsInput{TargetGroupArns: []string{web}}))(t).TargetGroups[0]
 		if *g.TargetGroupName != "web" || *g.Port != 80 || g.Protocol != types.ProtocolEnumHttp || *g.ProtocolVersion != "HTTP1" || g.TargetType != types.TargetTypeEnumInstance ||
 			*g.HealthCheckPort != "traffic-port" || !*g.HealthCheckEnabled || *g.HealthCheckIntervalSeconds != 30 || *g.Matcher.HttpCode != "200" ||
-			*g.VpcId != "vpc-0123456789abcdef0" || g.IpAddressType != types.TargetGroupIpAddressTypeEnumIpv4 || len(g.LoadBalancerArns) != 0 {
+			*g.VpcId != w.vpc() || g.IpAddressType != types.TargetGroupIpAddressTypeEnumIpv4 || len(g.LoadBalancerArns) != 0 {
 			t.Errorf("got %+v", g)
 		}
 		var names []string

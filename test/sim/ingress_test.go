@@ -12,6 +12,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2/types"
 
 	"berth/agent/proto"
+	"berth/ec2"
 	"berth/elbv2/haproxy"
 )
 
@@ -182,7 +183,7 @@ func (i *ingress) active() (out []string) {
 func (w *world) group(name string) string {
 	w.Helper()
 	out, err := w.elb.CreateTargetGroup(w.Context(), &elbv2.CreateTargetGroupInput{
-		Name: &name, Protocol: types.ProtocolEnumHttp, Port: new(int32(80)), VpcId: new("vpc-0123456789abcdef0"),
+		Name: &name, Protocol: types.ProtocolEnumHttp, Port: new(int32(80)), VpcId: new(ec2.DefaultVPCID(account, region)),
 	})
 	if err != nil {
 		w.Fatal(err)
