@@ -23,8 +23,11 @@ type checker struct {
 	running sync.WaitGroup
 }
 
-// key names a target of a group.
-type key struct{ group, target string }
+// key names one registration of a target of a group: one that comes back is another, of which nothing is known.
+type key struct {
+	group, target string
+	since         int64
+}
 
 // watched is a target that is being checked.
 type watched struct {

@@ -39,7 +39,7 @@ func TestTrafficFollowsHealth(t *testing.T) {
 	}
 	status.Store(503)
 	r.awaitState(a, proto.TargetUnhealthy)
-	got := r.known[key{groupID, a.ID}]
+	got := r.known[key{groupID, a.ID, a.Since}]
 	if got.Reason != "Target.ResponseCodeMismatch" || got.Description != "Health checks failed with these codes: [503]" {
 		t.Errorf("got %+v", got)
 	}

@@ -204,7 +204,7 @@ func (i *Ingress) adopt(ctx context.Context) {
 	for _, g := range s.Frame.Groups {
 		for _, t := range g.Targets {
 			if at, ok := m.At(t); ok && serving[g.ID][at] {
-				s.adopted[key{g.ID, t.ID}] = true
+				s.adopted[key{g.ID, t.ID, t.Since}] = true
 			}
 		}
 	}
@@ -233,8 +233,8 @@ func (i *Ingress) forgetGone() {
 	all := map[key]bool{}
 	for _, g := range i.state.Frame.Groups {
 		for _, t := range g.Targets {
-			all[key{g.ID, t.ID}] = true
-			draining[key{g.ID, t.ID}] = t.Draining
+			all[key{g.ID, t.ID, t.Since}] = true
+			draining[key{g.ID, t.ID, t.Since}] = t.Draining
 		}
 	}
 	maps.DeleteFunc(i.state.open, func(k key, _ int) bool { return !draining[k] })
@@ -255,7 +255,7 @@ func (i *Ingress) watch() {
 	for _, g := range i.state.Frame.Groups {
 		for _, t := range g.Targets {
 			if c, ok := checkedTarget(m, g, t); ok && !t.Draining {
-				want[key{g.ID, t.ID}] = c
+				want[key{g.ID, t.ID, t.Since}] = c
 			}
 		}
 	}

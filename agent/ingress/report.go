@@ -26,7 +26,7 @@ func (i *Ingress) Report(full bool) (proto.IngressReport, bool) {
 	all := map[key]proto.TargetStatus{}
 	for _, g := range s.Frame.Groups {
 		for _, t := range g.Targets {
-			k := key{g.ID, t.ID}
+			k := key{g.ID, t.ID, t.Since}
 			all[k] = i.status(k, t)
 			was, known := s.sent[k]
 			if full || !known || news(was) != news(all[k]) {
@@ -52,7 +52,7 @@ func news(s proto.TargetStatus) proto.TargetStatus {
 
 // status is what this machine says of a target. The caller holds mu.
 func (i *Ingress) status(k key, t haproxy.Target) proto.TargetStatus {
-	out := proto.TargetStatus{Group: k.group, Target: k.target, State: proto.TargetInitial, Reason: reasonInitial, Description: textInitial}
+	out := proto.TargetStatus{Group: k.group, Target: k.target, Since: k.since, State: proto.TargetInitial, Reason: reasonInitial, Description: textInitial}
 	switch {
 	case i.state.drained[k]:
 		out.State, out.Reason, out.Description = proto.TargetDrained, reasonDraining, textDraining

@@ -134,7 +134,7 @@ func (r *rig) await(what string, ok func() bool) {
 			}
 			r.last = report
 			for _, s := range report.Targets {
-				r.known[key{s.Group, s.Target}] = s
+				r.known[key{s.Group, s.Target, s.Since}] = s
 			}
 		}
 		if ok() {
@@ -151,7 +151,7 @@ func (r *rig) await(what string, ok func() bool) {
 func (r *rig) awaitState(target haproxy.Target, state string) {
 	r.t.Helper()
 	r.await(target.ID+" "+state, func() bool {
-		return r.known[key{groupID, target.ID}].State == state && r.last.Revision == r.revision
+		return r.known[key{groupID, target.ID, target.Since}].State == state && r.last.Revision == r.revision
 	})
 }
 

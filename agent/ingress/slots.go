@@ -233,7 +233,7 @@ func (i *Ingress) settle(revision uint64, running running, workers []served, loa
 	}
 	for _, g := range s.Frame.Groups {
 		for _, t := range g.Targets {
-			k := key{g.ID, t.ID}
+			k := key{g.ID, t.ID, t.Since}
 			if !t.Draining || s.drained[k] {
 				continue
 			}
@@ -275,7 +275,7 @@ func (i *Ingress) drains() bool {
 	defer i.mu.Unlock()
 	for _, g := range i.state.Frame.Groups {
 		for _, t := range g.Targets {
-			if t.Draining && !i.state.drained[key{g.ID, t.ID}] {
+			if t.Draining && !i.state.drained[key{g.ID, t.ID, t.Since}] {
 				return true
 			}
 		}
@@ -307,7 +307,7 @@ func (i *Ingress) wantedOf(m haproxy.Machine, g haproxy.Group) []haproxy.SlotTar
 			continue
 		}
 		w := haproxy.SlotTarget{At: at, State: haproxy.Hold, Weight: haproxy.FullWeight}
-		h, _ := i.checks.health(key{g.ID, t.ID})
+		h, _ := i.checks.health(key{g.ID, t.ID, t.Since})
 		switch {
 		case t.Draining:
 			w.State = haproxy.Drain
