@@ -33,9 +33,7 @@ const (
 // ingressTables are those of which a frame is made. Container instances change with every task; what frames take of them is
 // in their descriptions.
 func ingressTables() []store.AnyTable {
-	return []store.AnyTable{
-		elbv2.LoadBalancers, elbv2.Listeners, elbv2.Rules, elbv2.TargetGroups, elbv2.Targets, ecs.InstanceDescriptions,
-	}
+	return append(elbv2.FrameTables(), ecs.InstanceDescriptions)
 }
 
 // balance makes the frames of each account and region, once for all of its machines.

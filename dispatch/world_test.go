@@ -23,6 +23,7 @@ import (
 
 	"github.com/gorilla/websocket"
 
+	"berth/acm"
 	"berth/agent/proto"
 	api "berth/api/ecs"
 	"berth/aws"
@@ -78,7 +79,7 @@ func newWorld(t *testing.T) *world { return newWorldAt(t, time.Minute) }
 // newWorldAt is a world with this time between heartbeats.
 func newWorldAt(t *testing.T, heartbeat time.Duration) *world {
 	t.Helper()
-	st, err := store.Open(store.Config{Tables: slices.Concat(ecs.Tables(), elbv2.Tables(), dispatch.Tables())})
+	st, err := store.Open(store.Config{Tables: slices.Concat(ecs.Tables(), elbv2.Tables(), acm.Tables(), dispatch.Tables())})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -7,6 +7,7 @@ import (
 	"strconv"
 	"strings"
 
+	"berth/acm"
 	api "berth/api/elbv2"
 	"berth/aws"
 	"berth/elbv2/haproxy"
@@ -16,7 +17,7 @@ import (
 // FrameFor is everything that a machine with ingress balances for an account and region. It is the same on every machine; the same
 // records give the same frame.
 func FrameFor(r store.Reader, account, region string, machine MachineFunc) haproxy.Frame {
-	f := &framing{r: r, prefix: account + "/" + region + "/", machine: machine, groups: map[string]bool{}}
+	f := &framing{r: r, prefix: account + "/" + region + "/", machine: machine, groups: map[string]bool{}, certificates: map[string]acm.Certificate{}}
 	var out haproxy.Frame
 	for v := range LoadBalancers.Prefix(r, f.prefix) {
 		out.LoadBalancers = append(out.LoadBalancers, f.loadBalancer(v))
@@ -30,7 +31,16 @@ func FrameFor(r store.Reader, account, region string, machine MachineFunc) hapro
 			out.Groups = append(out.Groups, f.group(g))
 		}
 	}
+	for _, id := range slices.Sorted(maps.Keys(f.certificates)) {
+		c := f.certificates[id]
+		out.Certificates = append(out.Certificates, haproxy.Certificate{ID: id, Digest: c.Digest, PEM: haproxy.PEM(c.PEM().Reveal())})
+	}
 	return out
+}
+
+// FrameTables are those of which a frame is made, apart from what MachineFunc reads. Keys of their records begin with account/region/.
+func FrameTables() []store.AnyTable {
+	return []store.AnyTable{LoadBalancers, Listeners, Rules, TargetGroups, Targets, acm.Certificates}
 }
 
 // framing is one making of a frame.
@@ -38,13 +48,15 @@ type framing struct {
 	r       store.Reader
 	prefix  string // account/region/
 	machine MachineFunc
-	groups  map[string]bool // keys of target groups that the frame needs
+	// What the frame needs: keys of target groups, certificates by ID.
+	groups       map[string]bool
+	certificates map[string]acm.Certificate
 }
 
 func (f *framing) loadBalancer(v LoadBalancer) haproxy.LoadBalancer {
 	out := haproxy.LoadBalancer{
 		ID: v.Path(), Number: v.Number, Kind: v.Kind, InternetFacing: v.Scheme == api.LoadBalancerSchemeEnumInternetFacing,
-		Attributes: maps.Clone(v.Attributes),
+		Attributes: attributesOf(v),
 	}
 	for _, z := range v.Zones {
 		if z.Address.IsValid() {
@@ -60,11 +72,17 @@ func (f *framing) loadBalancer(v LoadBalancer) haproxy.LoadBalancer {
 
 func (f *framing) listener(l Listener) haproxy.Listener {
 	out := haproxy.Listener{
-		ID: l.ID, Port: int(l.Port), Protocol: string(l.Protocol), SSLPolicy: l.SSLPolicy, Attributes: maps.Clone(l.Attributes),
+		ID: l.ID, Port: int(l.Port), Protocol: string(l.Protocol), SSLPolicy: l.SSLPolicy, Attributes: listenerAttributesOf(l),
 		Rules: []haproxy.Rule{},
 	}
 	if len(l.ALPN) > 0 {
 		out.ALPN = l.ALPN[0]
+	}
+	for _, arn := range l.certificates() {
+		if c, ok := acm.ByARN(f.r, arn); ok {
+			f.certificates[c.ID] = c
+			out.Certificates = append(out.Certificates, c.ID)
+		}
 	}
 	rules := slices.Collect(Rules.Prefix(f.r, l.Key()+"/"))
 	slices.SortFunc(rules, func(a, b Rule) int { return cmp.Compare(a.Priority, b.Priority) })

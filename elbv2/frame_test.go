@@ -7,6 +7,7 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 
+	"berth/acm"
 	api "berth/api/elbv2"
 	"berth/elbv2/haproxy"
 	"berth/store"
@@ -113,5 +114,28 @@ func TestFrameIsStable(t *testing.T) {
 		if text() != first {
 			t.Fatal("two frames of the same records")
 		}
+	}
+}
+
+func TestFrameHasTheCertificatesOfListeners(t *testing.T) {
+	w := newTargetWorld(t)
+	l := w.forwardTo(w.group("web", webGroup))
+	one := acm.Certificate{Account: testAccount, Region: testRegion, ID: "1", Body: "body", Key: "key", Digest: "d1"}
+	two, idle := one, one
+	two.ID, idle.ID = "2", "3"
+	w.update(func(tx *store.Tx) {
+		for _, c := range []acm.Certificate{one, two, idle} {
+			acm.Certificates.Put(tx, c)
+		}
+		l.Protocol, l.Certificate, l.Certificates = api.ProtocolEnumHTTPS, two.ARN().String(), []string{one.ARN().String()}
+		Listeners.Put(tx, l)
+	})
+	f := FrameFor(w.Store.Read(), testAccount, testRegion, w.Machine)
+	if d := cmp.Diff(f.LoadBalancers[0].Listeners[0].Certificates, []string{"2", "1"}); d != "" {
+		t.Error(d)
+	}
+	want := []haproxy.Certificate{{ID: "1", Digest: "d1", PEM: "body\nkey\n"}, {ID: "2", Digest: "d1", PEM: "body\nkey\n"}}
+	if d := cmp.Diff(f.Certificates, want); d != "" {
+		t.Error(d)
 	}
 }

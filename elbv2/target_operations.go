@@ -28,15 +28,15 @@ var reachable = []netip.Prefix{
 // RegisterTargets adds targets to a group. Those that are in it already stay as they are.
 func (s *Service) RegisterTargets(ctx context.Context, in *api.RegisterTargetsInput) (*api.RegisterTargetsOutput, error) {
 	if len(in.Targets) == 0 {
-		return nil, badGroup("At least one target must be specified.")
+		return nil, invalid("At least one target must be specified.")
 	}
-	caller, now := aws.CallerFrom(ctx), s.Now()
-	if _, err := s.newTargets(s.Store.Read(), caller, in.TargetGroupArn, in.Targets); err != nil {
+	now := s.Now()
+	if _, err := s.newTargets(ctx, s.Store.Read(), in.TargetGroupArn, in.Targets); err != nil {
 		return nil, err
 	}
 	for some := range slices.Chunk(in.Targets, targetChunk) {
 		err := s.Store.Update(ctx, func(tx *store.Tx) error {
-			targets, err := s.newTargets(tx, caller, in.TargetGroupArn, some)
+			targets, err := s.newTargets(ctx, tx, in.TargetGroupArn, some)
 			for _, t := range targets {
 				Register(tx, t, now)
 			}
@@ -53,8 +53,8 @@ func (s *Service) RegisterTargets(ctx context.Context, in *api.RegisterTargetsIn
 const targetChunk = 50
 
 // newTargets checks descriptions and makes targets of them.
-func (s *Service) newTargets(r store.Reader, caller aws.Caller, group *string, list []api.TargetDescription) ([]Target, error) {
-	g, err := groupOf(r, caller, group)
+func (s *Service) newTargets(ctx context.Context, r store.Reader, group *string, list []api.TargetDescription) ([]Target, error) {
+	g, err := findTargetGroup(ctx, r, group)
 	if err != nil {
 		return nil, err
 	}
@@ -85,25 +85,25 @@ func (g TargetGroup) target(d api.TargetDescription) (Target, error) {
 		t.Port = *d.Port
 	}
 	if d.QuicServerId != nil {
-		return t, badGroup("A QUIC server ID cannot be specified for target groups with the protocol '%s'.", g.Protocol)
+		return t, invalid("A QUIC server ID cannot be specified for target groups with the protocol '%s'.", g.Protocol)
 	}
 	if g.TargetType == api.TargetTypeEnumInstance {
 		switch {
 		case !instanceID.MatchString(t.ID):
 			return t, aws.Errorf(codeTarget, "'%s' is not a valid instance ID.", t.ID)
 		case t.Zone != "":
-			return t, badGroup("You cannot specify an Availability Zone for target type 'instance'.")
+			return t, invalid("You cannot specify an Availability Zone for target type 'instance'.")
 		}
 		return t, nil
 	}
 	a, err := netip.ParseAddr(t.ID)
 	switch {
 	case err != nil || !a.Is4() || a.String() != t.ID:
-		return t, badGroup("'%s' is not a valid IPv4 address.", t.ID)
+		return t, invalid("'%s' is not a valid IPv4 address.", t.ID)
 	case !slices.ContainsFunc(reachable, func(p netip.Prefix) bool { return p.Contains(a) }):
-		return t, badGroup("The IP address '%s' must be a private address: of 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10 or 127.0.0.0/8.", t.ID)
+		return t, invalid("The IP address '%s' must be a private address: of 10.0.0.0/8, 172.16.0.0/12, 192.168.0.0/16, 100.64.0.0/10 or 127.0.0.0/8.", t.ID)
 	case t.Zone != "" && !zoneName.MatchString(t.Zone):
-		return t, badGroup("The Availability Zone '%s' is not valid.", t.Zone)
+		return t, invalid("The Availability Zone '%s' is not valid.", t.Zone)
 	}
 	return t, nil
 }
@@ -112,12 +112,12 @@ func (g TargetGroup) target(d api.TargetDescription) (Target, error) {
 // its own is only found with it.
 func (s *Service) DeregisterTargets(ctx context.Context, in *api.DeregisterTargetsInput) (*api.DeregisterTargetsOutput, error) {
 	if len(in.Targets) == 0 {
-		return nil, badGroup("At least one target must be specified.")
+		return nil, invalid("At least one target must be specified.")
 	}
 	now := s.Now()
 	for some := range slices.Chunk(in.Targets, targetChunk) {
 		err := s.Store.Update(ctx, func(tx *store.Tx) error {
-			g, err := groupOf(tx, aws.CallerFrom(ctx), in.TargetGroupArn)
+			g, err := findTargetGroup(ctx, tx, in.TargetGroupArn)
 			if err != nil {
 				return err
 			}
@@ -137,12 +137,12 @@ func (s *Service) DeregisterTargets(ctx context.Context, in *api.DeregisterTarge
 // DescribeTargetHealth tells the health of a group's targets, or of those that the request names.
 func (s *Service) DescribeTargetHealth(ctx context.Context, in *api.DescribeTargetHealthInput) (*api.DescribeTargetHealthOutput, error) {
 	r := s.Store.Read()
-	g, err := groupOf(r, aws.CallerFrom(ctx), in.TargetGroupArn)
+	g, err := findTargetGroup(ctx, r, in.TargetGroupArn)
 	if err != nil {
 		return nil, err
 	}
 	if slices.Contains(in.Include, api.DescribeTargetHealthInputIncludeEnumAnomalyDetection) {
-		return nil, badGroup("Berth detects no anomalies of targets.")
+		return nil, invalid("Berth detects no anomalies of targets.")
 	}
 	out := &api.DescribeTargetHealthOutput{TargetHealthDescriptions: []api.TargetHealthDescription{}}
 	if len(in.Targets) == 0 {

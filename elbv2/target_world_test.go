@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"berth/acm"
 	"berth/agent/proto"
 	api "berth/api/elbv2"
 	"berth/aws"
@@ -35,7 +36,7 @@ type targetWorld struct {
 
 func newTargetWorld(t *testing.T) *targetWorld {
 	t.Helper()
-	st, err := store.Open(store.Config{Tables: Tables()})
+	st, err := store.Open(store.Config{Tables: append(Tables(), acm.Tables()...)})
 	if err != nil {
 		t.Fatal(err)
 	}

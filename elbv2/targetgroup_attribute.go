@@ -34,7 +34,17 @@ type groupAttribute struct {
 	network bool // for groups of network load balancers
 	initial string
 	valid   func(string) bool
+	note    string // why it is stored only; empty if it is acted on
 }
+
+// Why attributes of target groups are stored only.
+const (
+	noClientIP   = "targets see the address of the machine; proxy_protocol_v2.enabled tells them the client's"
+	noCutting    = "open connections end with the target itself"
+	noCrossZone  = "targets in all zones are used"
+	noThreshold  = "only the default is acted on"
+	noZonalNames = "names have the addresses of all zones"
+)
 
 const week = 7 * 24 * 60 * 60
 
@@ -42,26 +52,26 @@ const week = 7 * 24 * 60 * 60
 func groupAttributes() []groupAttribute {
 	percent, offOrCount := either("off", number(1, 100)), either("off", number(1, 1000))
 	return []groupAttribute{
-		{attrDelay, true, true, "300", number(0, 3600)},
-		{attrSticky, true, true, "false", boolean},
-		{attrStickyType, true, false, "lb_cookie", oneOf("lb_cookie", "app_cookie")},
-		{attrStickyType, false, true, "source_ip", oneOf("source_ip")},
-		{"stickiness.lb_cookie.duration_seconds", true, false, "86400", number(1, week)},
-		{attrAppCookie, true, false, "", cookieName},
-		{"stickiness.app_cookie.duration_seconds", true, false, "86400", number(1, week)},
-		{attrSlowStart, true, false, "0", either("0", number(30, 900))},
-		{attrAlgorithm, true, false, "round_robin", oneOf("round_robin", "least_outstanding_requests", "weighted_random")},
-		{attrMitigation, true, false, "off", oneOf("on", "off")},
-		{"deregistration_delay.connection_termination.enabled", false, true, "false", boolean},
-		{attrKeepClient, false, true, "true", boolean},
-		{"proxy_protocol_v2.enabled", false, true, "false", boolean},
-		{attrUnhealthyIP, false, true, "true", boolean},
-		{attrInterval, false, true, "0", number(0, 360000)},
-		{"load_balancing.cross_zone.enabled", true, true, "use_load_balancer_configuration", oneOf("true", "false", "use_load_balancer_configuration")},
-		{"target_group_health.dns_failover.minimum_healthy_targets.count", true, true, "1", offOrCount},
-		{"target_group_health.dns_failover.minimum_healthy_targets.percentage", true, true, "off", percent},
-		{"target_group_health.unhealthy_state_routing.minimum_healthy_targets.count", true, true, "1", number(1, 1000)},
-		{"target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage", true, true, "off", percent},
+		{attrDelay, true, true, "300", number(0, 3600), ""},
+		{attrSticky, true, true, "false", boolean, ""},
+		{attrStickyType, true, false, "lb_cookie", oneOf("lb_cookie", "app_cookie"), ""},
+		{attrStickyType, false, true, "source_ip", oneOf("source_ip"), ""},
+		{"stickiness.lb_cookie.duration_seconds", true, false, "86400", number(1, week), ""},
+		{attrAppCookie, true, false, "", cookieName, ""},
+		{"stickiness.app_cookie.duration_seconds", true, false, "86400", number(1, week), ""},
+		{attrSlowStart, true, false, "0", either("0", number(30, 900)), ""},
+		{attrAlgorithm, true, false, "round_robin", oneOf("round_robin", "least_outstanding_requests", "weighted_random"), ""},
+		{attrMitigation, true, false, "off", oneOf("on", "off"), ""},
+		{"deregistration_delay.connection_termination.enabled", false, true, "false", boolean, noCutting},
+		{attrKeepClient, false, true, "true", boolean, noClientIP},
+		{"proxy_protocol_v2.enabled", false, true, "false", boolean, ""},
+		{attrUnhealthyIP, false, true, "true", boolean, noCutting},
+		{attrInterval, false, true, "0", number(0, 360000), noCutting},
+		{"load_balancing.cross_zone.enabled", true, true, "use_load_balancer_configuration", oneOf("true", "false", "use_load_balancer_configuration"), noCrossZone},
+		{"target_group_health.dns_failover.minimum_healthy_targets.count", true, true, "1", offOrCount, noZonalNames},
+		{"target_group_health.dns_failover.minimum_healthy_targets.percentage", true, true, "off", percent, noZonalNames},
+		{"target_group_health.unhealthy_state_routing.minimum_healthy_targets.count", true, true, "1", number(1, 1000), noThreshold},
+		{"target_group_health.unhealthy_state_routing.minimum_healthy_targets.percentage", true, true, "off", percent, noThreshold},
 	}
 }
 
@@ -105,6 +115,25 @@ func (g TargetGroup) ownAttributes() []groupAttribute {
 	return out
 }
 
+// TargetGroupAttributeCoverage has a line for every attribute of target groups, and for which load balancers.
+func TargetGroupAttributeCoverage() (out []Coverage) {
+	for _, a := range groupAttributes() {
+		support := ActedOn
+		if a.note != "" {
+			support = StoredOnly
+		}
+		for _, kind := range []struct {
+			has  bool
+			name string
+		}{{a.http, "application"}, {a.network, "network"}} {
+			if kind.has {
+				out = append(out, Coverage{Name: a.key + " (" + kind.name + ")", Support: support, Note: a.note})
+			}
+		}
+	}
+	return out
+}
+
 // attributes are those of the group with defaults filled in.
 func (g TargetGroup) attributes() map[string]string {
 	out := map[string]string{}
@@ -125,7 +154,7 @@ func (g TargetGroup) attributeWire() []api.TargetGroupAttribute {
 
 // DescribeTargetGroupAttributes lists every attribute of a target group.
 func (s *Service) DescribeTargetGroupAttributes(ctx context.Context, in *api.DescribeTargetGroupAttributesInput) (*api.DescribeTargetGroupAttributesOutput, error) {
-	g, err := groupOf(s.Store.Read(), aws.CallerFrom(ctx), in.TargetGroupArn)
+	g, err := findTargetGroup(ctx, s.Store.Read(), in.TargetGroupArn)
 	if err != nil {
 		return nil, err
 	}
@@ -136,7 +165,7 @@ func (s *Service) DescribeTargetGroupAttributes(ctx context.Context, in *api.Des
 func (s *Service) ModifyTargetGroupAttributes(ctx context.Context, in *api.ModifyTargetGroupAttributesInput) (*api.ModifyTargetGroupAttributesOutput, error) {
 	var g TargetGroup
 	err := s.Store.Update(ctx, func(tx *store.Tx) (err error) {
-		if g, err = groupOf(tx, aws.CallerFrom(ctx), in.TargetGroupArn); err != nil {
+		if g, err = findTargetGroup(ctx, tx, in.TargetGroupArn); err != nil {
 			return err
 		}
 		if g.Attributes, err = g.changedAttributes(in.Attributes); err != nil {
@@ -154,7 +183,7 @@ func (s *Service) ModifyTargetGroupAttributes(ctx context.Context, in *api.Modif
 // changedAttributes are the attributes that are set, with changes.
 func (g TargetGroup) changedAttributes(changes []api.TargetGroupAttribute) (map[string]string, error) {
 	if len(changes) == 0 {
-		return nil, badGroup("At least one target group attribute must be specified.")
+		return nil, invalid("At least one target group attribute must be specified.")
 	}
 	set, own, seen := map[string]string{}, g.ownAttributes(), map[string]bool{}
 	maps.Copy(set, g.Attributes)
@@ -163,11 +192,11 @@ func (g TargetGroup) changedAttributes(changes []api.TargetGroupAttribute) (map[
 		i := slices.IndexFunc(own, func(a groupAttribute) bool { return a.key == key })
 		switch {
 		case seen[key]:
-			return nil, badGroup("Target group attribute key '%s' is there twice.", key)
+			return nil, invalid("Target group attribute key '%s' is there twice.", key)
 		case i < 0:
-			return nil, badGroup("Target group attribute key '%s' is not recognized or not supported for target groups with the protocol '%s'.", key, g.Protocol)
+			return nil, invalid("Target group attribute key '%s' is not recognized or not supported for target groups with the protocol '%s'.", key, g.Protocol)
 		case !own[i].valid(v):
-			return nil, badGroup("Target group attribute value '%s' is not valid for the key '%s'.", v, key)
+			return nil, invalid("Target group attribute value '%s' is not valid for the key '%s'.", v, key)
 		}
 		seen[key], set[key] = true, v
 	}
@@ -181,19 +210,19 @@ func (g TargetGroup) checkAttributes() error {
 	udp := g.Protocol == api.ProtocolEnumUDP || g.Protocol == api.ProtocolEnumTCPUDP
 	switch {
 	case all[attrMitigation] == "on":
-		return aws.Errorf(codeGroupConfig, "Anomaly mitigation is not supported by Berth.")
+		return configuration("Anomaly mitigation is not supported by Berth.")
 	case g.ofHTTP() && all[attrSlowStart] != "0" && all[attrAlgorithm] != "round_robin":
-		return aws.Errorf(codeGroupConfig, "Slow start is only supported with the algorithm 'round_robin'.")
+		return configuration("Slow start is only supported with the algorithm 'round_robin'.")
 	case all[attrSticky] == "true" && all[attrStickyType] == "app_cookie" && all[attrAppCookie] == "":
-		return aws.Errorf(codeGroupConfig, "Stickiness of type 'app_cookie' needs the name of the cookie.")
+		return configuration("Stickiness of type 'app_cookie' needs the name of the cookie.")
 	case all[attrSticky] == "true" && g.Protocol == api.ProtocolEnumTLS:
-		return aws.Errorf(codeGroupConfig, "Stickiness is not supported for target groups with the protocol 'TLS'.")
+		return configuration("Stickiness is not supported for target groups with the protocol 'TLS'.")
 	case udp && all[attrKeepClient] == "false":
-		return aws.Errorf(codeGroupConfig, "Client IP preservation cannot be disabled for target groups with the protocol '%s'.", g.Protocol)
+		return configuration("Client IP preservation cannot be disabled for target groups with the protocol '%s'.", g.Protocol)
 	case udp && all[attrUnhealthyIP] == "true":
-		return aws.Errorf(codeGroupConfig, "Connections to unhealthy targets cannot be terminated for target groups with the protocol '%s'.", g.Protocol)
+		return configuration("Connections to unhealthy targets cannot be terminated for target groups with the protocol '%s'.", g.Protocol)
 	case !g.ofHTTP() && all[attrInterval] != "0" && all[attrUnhealthyIP] == "true":
-		return aws.Errorf(codeGroupConfig, "A draining interval needs that connections to unhealthy targets are not terminated.")
+		return configuration("A draining interval needs that connections to unhealthy targets are not terminated.")
 	}
 	return nil
 }

@@ -9,14 +9,11 @@ import (
 	"berth/aws"
 )
 
-// Error codes that the operations on target groups and targets give.
+// Error codes of target groups and targets.
 const (
-	codeValidation  = "ValidationError"
-	codeGroupConfig = "InvalidConfigurationRequest"
-	codeNoGroup     = "TargetGroupNotFound"
-	codeGroupName   = "DuplicateTargetGroupName"
-	codeInUse       = "ResourceInUse"
-	codeTarget      = "InvalidTarget"
+	codeGroupName = "DuplicateTargetGroupName"
+	codeInUse     = "ResourceInUse"
+	codeTarget    = "InvalidTarget"
 )
 
 // trafficPort as a health check's port means each target's own.
@@ -38,10 +35,6 @@ const (
 
 var groupName = regexp.MustCompile(`^[A-Za-z0-9]([A-Za-z0-9-]{0,30}[A-Za-z0-9])?$`)
 
-func badGroup(format string, args ...any) *aws.Error {
-	return aws.Errorf(codeValidation, format, args...)
-}
-
 // ofHTTP says whether the group is one of application load balancers.
 func (g TargetGroup) ofHTTP() bool {
 	return g.Protocol == api.ProtocolEnumHTTP || g.Protocol == api.ProtocolEnumHTTPS
@@ -60,21 +53,21 @@ func newGroup(in *api.CreateTargetGroupInput) (g TargetGroup, err error) {
 		g.AddressType = api.TargetGroupIpAddressTypeEnumIpv4
 	}
 	if !groupName.MatchString(g.Name) {
-		return g, badGroup("Target group name '%s' is not valid: it has 1 to 32 letters, digits and hyphens and neither begins nor ends with a hyphen.", g.Name)
+		return g, invalid("Target group name '%s' is not valid: it has 1 to 32 letters, digits and hyphens and neither begins nor ends with a hyphen.", g.Name)
 	}
 	switch {
 	case g.TargetType != api.TargetTypeEnumInstance && g.TargetType != api.TargetTypeEnumIp:
-		return g, aws.Errorf(codeGroupConfig, "Target groups of type '%s' are not supported by Berth; use 'instance' or 'ip'.", g.TargetType)
+		return g, configuration("Target groups of type '%s' are not supported by Berth; use 'instance' or 'ip'.", g.TargetType)
 	case g.AddressType != api.TargetGroupIpAddressTypeEnumIpv4:
-		return g, aws.Errorf(codeGroupConfig, "Target groups of IP address type '%s' are not supported by Berth.", g.AddressType)
+		return g, configuration("Target groups of IP address type '%s' are not supported by Berth.", g.AddressType)
 	case in.TargetControlPort != nil:
-		return g, aws.Errorf(codeGroupConfig, "Target control ports are not supported by Berth.")
+		return g, configuration("Target control ports are not supported by Berth.")
 	case g.Protocol == "":
-		return g, badGroup("A protocol must be specified.")
+		return g, invalid("A protocol must be specified.")
 	case g.Port == 0:
-		return g, badGroup("A port must be specified.")
+		return g, invalid("A port must be specified.")
 	case g.VPC == "":
-		return g, badGroup("A VPC ID must be specified.")
+		return g, invalid("A VPC ID must be specified.")
 	}
 	if err := g.checkProtocol(); err != nil {
 		return g, err
@@ -96,14 +89,14 @@ func (g *TargetGroup) checkProtocol() error {
 			g.Version = "HTTP1"
 		case "HTTP1", "HTTP2", "GRPC":
 		default:
-			return badGroup("Protocol version '%s' must be one of 'HTTP1', 'HTTP2' and 'GRPC'.", g.Version)
+			return invalid("Protocol version '%s' must be one of 'HTTP1', 'HTTP2' and 'GRPC'.", g.Version)
 		}
 	case api.ProtocolEnumTCP, api.ProtocolEnumTLS, api.ProtocolEnumUDP, api.ProtocolEnumTCPUDP:
 		if g.Version != "" {
-			return badGroup("A protocol version cannot be specified for target groups with the protocol '%s'.", g.Protocol)
+			return invalid("A protocol version cannot be specified for target groups with the protocol '%s'.", g.Protocol)
 		}
 	default:
-		return aws.Errorf(codeGroupConfig, "Target groups with the protocol '%s' are not supported by Berth.", g.Protocol)
+		return configuration("Target groups with the protocol '%s' are not supported by Berth.", g.Protocol)
 	}
 	return nil
 }
@@ -112,7 +105,7 @@ func (g *TargetGroup) checkProtocol() error {
 func (g TargetGroup) healthCheck(in api.ModifyTargetGroupInput) (api.TargetGroup, error) {
 	c := g.Check
 	if c.HealthCheckEnabled = new(true); in.HealthCheckEnabled != nil && !*in.HealthCheckEnabled {
-		return c, badGroup("Health checks cannot be disabled for target groups of type '%s'.", g.TargetType)
+		return c, invalid("Health checks cannot be disabled for target groups of type '%s'.", g.TargetType)
 	}
 	if err := g.checkWay(&c, in); err != nil {
 		return c, err
@@ -124,13 +117,13 @@ func (g TargetGroup) healthCheck(in api.ModifyTargetGroupInput) (api.TargetGroup
 	interval, timeout := *c.HealthCheckIntervalSeconds, *c.HealthCheckTimeoutSeconds
 	switch {
 	case interval < 5 || interval > 300:
-		return c, badGroup("Health check interval must be between 5 and 300 seconds.")
+		return c, invalid("Health check interval must be between 5 and 300 seconds.")
 	case timeout < 2 || timeout > 120:
-		return c, badGroup("Health check timeout must be between 2 and 120 seconds.")
+		return c, invalid("Health check timeout must be between 2 and 120 seconds.")
 	case min(*c.HealthyThresholdCount, *c.UnhealthyThresholdCount) < 2 || max(*c.HealthyThresholdCount, *c.UnhealthyThresholdCount) > 10:
-		return c, badGroup("Health check thresholds must be between 2 and 10.")
+		return c, invalid("Health check thresholds must be between 2 and 10.")
 	case timeout > interval || timeout == interval && g.ofHTTP():
-		return c, badGroup("Health check interval must be greater than the timeout.")
+		return c, invalid("Health check interval must be greater than the timeout.")
 	}
 	return c, nil
 }
@@ -149,10 +142,10 @@ func (g TargetGroup) checkWay(c *api.TargetGroup, in api.ModifyTargetGroupInput)
 	case api.ProtocolEnumHTTP, api.ProtocolEnumHTTPS:
 	case api.ProtocolEnumTCP:
 		if g.ofHTTP() {
-			return badGroup("Health check protocol 'TCP' is not supported for target groups with the protocol '%s'.", g.Protocol)
+			return invalid("Health check protocol 'TCP' is not supported for target groups with the protocol '%s'.", g.Protocol)
 		}
 	default:
-		return badGroup("Health check protocol '%s' is not supported.", c.HealthCheckProtocol)
+		return invalid("Health check protocol '%s' is not supported.", c.HealthCheckProtocol)
 	}
 	if in.HealthCheckPort != nil {
 		c.HealthCheckPort = in.HealthCheckPort
@@ -161,11 +154,11 @@ func (g TargetGroup) checkWay(c *api.TargetGroup, in api.ModifyTargetGroupInput)
 		c.HealthCheckPort = new(trafficPort)
 	}
 	if n, err := strconv.Atoi(*c.HealthCheckPort); *c.HealthCheckPort != trafficPort && (err != nil || n < 1 || n > 65535) {
-		return badGroup("Health check port '%s' must be '%s' or between 1 and 65535.", *c.HealthCheckPort, trafficPort)
+		return invalid("Health check port '%s' must be '%s' or between 1 and 65535.", *c.HealthCheckPort, trafficPort)
 	}
 	if c.HealthCheckProtocol == api.ProtocolEnumTCP {
 		if in.HealthCheckPath != nil || in.Matcher != nil {
-			return badGroup("A health check path or matcher cannot be specified with the health check protocol 'TCP'.")
+			return invalid("A health check path or matcher cannot be specified with the health check protocol 'TCP'.")
 		}
 		c.HealthCheckPath, c.Matcher = nil, nil
 		return nil
@@ -185,7 +178,7 @@ func (g TargetGroup) checkAnswer(c *api.TargetGroup, in api.ModifyTargetGroupInp
 	}
 	path := *c.HealthCheckPath
 	if !strings.HasPrefix(path, "/") || strings.ContainsFunc(path, func(r rune) bool { return r <= ' ' || r > '~' }) {
-		return badGroup("Health check path '%s' must begin with a '/' and have only printable ASCII characters without spaces.", path)
+		return invalid("Health check path '%s' must begin with a '/' and have only printable ASCII characters without spaces.", path)
 	}
 	if in.Matcher != nil {
 		c.Matcher = in.Matcher
@@ -202,13 +195,13 @@ func (g TargetGroup) checkAnswer(c *api.TargetGroup, in api.ModifyTargetGroupInp
 	}
 	switch m := c.Matcher; {
 	case grpc && (m.HttpCode != nil || !codes(*m.GrpcCode, 0, 99)):
-		return badGroup("Health check gRPC code must be between 0 and 99, a list or a range of such.")
+		return invalid("Health check gRPC code must be between 0 and 99, a list or a range of such.")
 	case !grpc && m.GrpcCode != nil:
-		return badGroup("A gRPC code can only be specified for target groups with the protocol version 'GRPC'.")
+		return invalid("A gRPC code can only be specified for target groups with the protocol version 'GRPC'.")
 	case !grpc && g.ofHTTP() && !codes(*m.HttpCode, 200, 499):
-		return badGroup("Health check matcher HTTP code must be between 200 and 499, a list or a range of such.")
+		return invalid("Health check matcher HTTP code must be between 200 and 499, a list or a range of such.")
 	case !grpc && !codes(*m.HttpCode, 200, 599):
-		return badGroup("Health check matcher HTTP code must be between 200 and 599, a list or a range of such.")
+		return invalid("Health check matcher HTTP code must be between 200 and 599, a list or a range of such.")
 	}
 	return nil
 }

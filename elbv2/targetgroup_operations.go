@@ -2,6 +2,7 @@ package elbv2
 
 import (
 	"context"
+	"errors"
 	"path"
 	"reflect"
 	"slices"
@@ -24,7 +25,7 @@ func (s *Service) CreateTargetGroup(ctx context.Context, in *api.CreateTargetGro
 		return nil, err
 	}
 	if g.VPC != ec2.DefaultVPCID(caller.Account, caller.Region) {
-		return nil, badGroup("The VPC ID '%s' is not found", g.VPC)
+		return nil, invalid("The VPC ID '%s' is not found", g.VPC)
 	}
 	if g.Tags, err = groupTags(in.Tags); err != nil {
 		return nil, err
@@ -67,7 +68,7 @@ func groupTags(tags []api.Tag) (map[string]string, error) {
 			return nil, aws.Errorf("DuplicateTagKeys", "Tag keys must be unique, but '%s' is there twice.", key)
 		}
 		if strings.HasPrefix(strings.ToLower(key), "aws:") {
-			return nil, badGroup("Tag key '%s' must not begin with 'aws:'.", key)
+			return nil, invalid("Tag key '%s' must not begin with 'aws:'.", key)
 		}
 		out[key] = aws.Value(t.Value)
 	}
@@ -82,16 +83,16 @@ func (s *Service) DescribeTargetGroups(ctx context.Context, in *api.DescribeTarg
 	caller, r := aws.CallerFrom(ctx), s.Store.Read()
 	balancer := aws.Value(in.LoadBalancerArn)
 	if given := []bool{balancer != "", len(in.TargetGroupArns) > 0, len(in.Names) > 0}; countTrue(given) > 1 {
-		return nil, badGroup("Only one of load balancer ARN, target group ARNs and names can be specified.")
+		return nil, invalid("Only one of load balancer ARN, target group ARNs and names can be specified.")
 	}
 	prefix := caller.Account + "/" + caller.Region + "/"
 	if balancer != "" {
 		key := keyOf(balancer, "loadbalancer")
 		if _, ok := LoadBalancers.Get(r, key); !ok || !strings.HasPrefix(key, prefix) {
-			return nil, aws.Errorf("LoadBalancerNotFound", "One or more load balancers not found")
+			return nil, aws.Errorf(codeLoadBalancerNotFound, "One or more load balancers not found")
 		}
 	}
-	groups, err := s.namedGroups(r, caller, in)
+	groups, err := s.namedGroups(ctx, r, in)
 	if err != nil {
 		return nil, err
 	}
@@ -105,7 +106,7 @@ func (s *Service) DescribeTargetGroups(ctx context.Context, in *api.DescribeTarg
 	after := ""
 	if in.Marker != nil {
 		if after, err = s.Pages.Open(scope, *in.Marker); err != nil {
-			return nil, badGroup("The marker '%s' is not valid.", *in.Marker)
+			return nil, invalid("The marker '%s' is not valid.", *in.Marker)
 		}
 	}
 	out := &api.DescribeTargetGroupsOutput{TargetGroups: []api.TargetGroup{}}
@@ -133,20 +134,28 @@ func countTrue(list []bool) (n int) {
 	return n
 }
 
+func noGroups() error {
+	return aws.Errorf(codeTargetGroupNotFound, "One or more target groups not found")
+}
+
 // namedGroups are the groups that the request names, in order of keys; nil if it names none.
-func (s *Service) namedGroups(r store.Reader, caller aws.Caller, in *api.DescribeTargetGroupsInput) ([]TargetGroup, error) {
+func (s *Service) namedGroups(ctx context.Context, r store.Reader, in *api.DescribeTargetGroupsInput) ([]TargetGroup, error) {
 	var groups []TargetGroup
 	for _, arn := range in.TargetGroupArns {
-		g, err := groupOf(r, caller, &arn)
+		g, err := findTargetGroup(ctx, r, &arn)
+		if known, is := errors.AsType[*aws.Error](err); is && known.Code == codeTargetGroupNotFound {
+			return nil, noGroups()
+		}
 		if err != nil {
 			return nil, err
 		}
 		groups = append(groups, g)
 	}
+	caller := aws.CallerFrom(ctx)
 	for _, name := range in.Names {
 		found := slices.Collect(TargetGroups.By(r, byGroupName, caller.Account+"/"+caller.Region+"/"+name))
 		if len(found) == 0 {
-			return nil, aws.Errorf(codeNoGroup, "One or more target groups not found")
+			return nil, noGroups()
 		}
 		groups = append(groups, found...)
 	}
@@ -154,24 +163,11 @@ func (s *Service) namedGroups(r store.Reader, caller aws.Caller, in *api.Describ
 	return slices.CompactFunc(groups, func(a, b TargetGroup) bool { return a.Key() == b.Key() }), nil
 }
 
-// groupOf finds the caller's target group by its ARN.
-func groupOf(r store.Reader, caller aws.Caller, arn *string) (TargetGroup, error) {
-	key := keyOf(aws.Value(arn), "targetgroup")
-	if key == "" {
-		return TargetGroup{}, badGroup("'%s' is not a valid target group ARN", aws.Value(arn))
-	}
-	g, ok := TargetGroups.Get(r, key)
-	if !ok || g.Account != caller.Account || g.Region != caller.Region {
-		return g, aws.Errorf(codeNoGroup, "One or more target groups not found")
-	}
-	return g, nil
-}
-
 // ModifyTargetGroup changes how targets are checked.
 func (s *Service) ModifyTargetGroup(ctx context.Context, in *api.ModifyTargetGroupInput) (*api.ModifyTargetGroupOutput, error) {
 	var out TargetGroup
 	err := s.Store.Update(ctx, func(tx *store.Tx) (err error) {
-		if out, err = groupOf(tx, aws.CallerFrom(ctx), in.TargetGroupArn); err != nil {
+		if out, err = findTargetGroup(ctx, tx, in.TargetGroupArn); err != nil {
 			return err
 		}
 		if out.Check, err = out.healthCheck(*in); err != nil {
@@ -189,8 +185,8 @@ func (s *Service) ModifyTargetGroup(ctx context.Context, in *api.ModifyTargetGro
 // DeleteTargetGroup removes a target group to which nothing forwards, with its targets. One that is not there is no error.
 func (s *Service) DeleteTargetGroup(ctx context.Context, in *api.DeleteTargetGroupInput) (*api.DeleteTargetGroupOutput, error) {
 	err := s.Store.Update(ctx, func(tx *store.Tx) error {
-		g, err := groupOf(tx, aws.CallerFrom(ctx), in.TargetGroupArn)
-		if known, is := err.(*aws.Error); is && known.Code == codeNoGroup {
+		g, err := findTargetGroup(ctx, tx, in.TargetGroupArn)
+		if known, is := errors.AsType[*aws.Error](err); is && known.Code == codeTargetGroupNotFound {
 			return nil
 		}
 		if err != nil {

@@ -58,45 +58,45 @@ func TestBadTargetGroups(t *testing.T) {
 	w := newTargetWorld(t)
 	vpc := `"VpcId":"` + testVPC + `",`
 	for _, row := range []struct{ name, in, code, text string }{
-		{"no protocol", `{"Name":"a",` + vpc + `"Port":80}`, codeValidation, "protocol"},
-		{"no port", `{"Name":"a",` + vpc + `"Protocol":"HTTP"}`, codeValidation, "port"},
-		{"no VPC", `{"Name":"a","Port":80,"Protocol":"HTTP"}`, codeValidation, "VPC"},
-		{"unknown VPC", `{"Name":"a","VpcId":"vpc-0",` + webGroup + `}`, codeValidation, "The VPC ID 'vpc-0' is not found"},
-		{"empty name", `{"Name":"",` + vpc + webGroup + `}`, codeValidation, "name"},
-		{"long name", `{"Name":"` + strings.Repeat("a", 33) + `",` + vpc + webGroup + `}`, codeValidation, "name"},
-		{"name with a dot", `{"Name":"a.b",` + vpc + webGroup + `}`, codeValidation, "name"},
-		{"name with a slash", `{"Name":"a/b",` + vpc + webGroup + `}`, codeValidation, "name"},
-		{"name that begins with a hyphen", `{"Name":"-a",` + vpc + webGroup + `}`, codeValidation, "name"},
-		{"name that ends with a hyphen", `{"Name":"a-",` + vpc + webGroup + `}`, codeValidation, "name"},
-		{"lambda", `{"Name":"a","TargetType":"lambda"}`, codeGroupConfig, "lambda"},
-		{"alb", `{"Name":"a","TargetType":"alb",` + vpc + `"Protocol":"TCP","Port":80}`, codeGroupConfig, "alb"},
-		{"IPv6", `{"Name":"a","IpAddressType":"ipv6",` + vpc + webGroup + `}`, codeGroupConfig, "ipv6"},
-		{"GENEVE", `{"Name":"a",` + vpc + `"Protocol":"GENEVE","Port":6081}`, codeGroupConfig, "GENEVE"},
-		{"QUIC", `{"Name":"a",` + vpc + `"Protocol":"QUIC","Port":443}`, codeGroupConfig, "QUIC"},
-		{"control port", `{"Name":"a",` + vpc + webGroup + `,"TargetControlPort":3000}`, codeGroupConfig, "control"},
-		{"version of TCP", `{"Name":"a",` + vpc + `"Protocol":"TCP","Port":80,"ProtocolVersion":"HTTP1"}`, codeValidation, "version"},
-		{"unknown version", `{"Name":"a",` + vpc + webGroup + `,"ProtocolVersion":"HTTP3"}`, codeValidation, "HTTP3"},
-		{"checks switched off", `{"Name":"a",` + vpc + webGroup + `,"HealthCheckEnabled":false}`, codeValidation, "disabled"},
-		{"TCP checks of HTTP", `{"Name":"a",` + vpc + webGroup + `,"HealthCheckProtocol":"TCP"}`, codeValidation, "TCP"},
-		{"UDP checks", `{"Name":"a",` + vpc + `"Protocol":"UDP","Port":53,"HealthCheckProtocol":"UDP"}`, codeValidation, "UDP"},
-		{"check port 0", `{"Name":"a",` + vpc + webGroup + `,"HealthCheckPort":"0"}`, codeValidation, "port"},
-		{"check port in words", `{"Name":"a",` + vpc + webGroup + `,"HealthCheckPort":"http"}`, codeValidation, "port"},
-		{"path without a slash", `{"Name":"a",` + vpc + webGroup + `,"HealthCheckPath":"up"}`, codeValidation, "path"},
-		{"path with a line break", `{"Name":"a",` + vpc + webGroup + `,"HealthCheckPath":"/\n  bind :22"}`, codeValidation, "path"},
-		{"path of a TCP check", `{"Name":"a",` + vpc + `"Protocol":"TCP","Port":80,"HealthCheckPath":"/"}`, codeValidation, "path"},
-		{"matcher of a TCP check", `{"Name":"a",` + vpc + `"Protocol":"TCP","Port":80,"Matcher":{"HttpCode":"200"}}`, codeValidation, "matcher"},
-		{"code 500 of HTTP", `{"Name":"a",` + vpc + webGroup + `,"Matcher":{"HttpCode":"500"}}`, codeValidation, "499"},
-		{"range that falls", `{"Name":"a",` + vpc + webGroup + `,"Matcher":{"HttpCode":"299-200"}}`, codeValidation, "499"},
-		{"empty code", `{"Name":"a",` + vpc + webGroup + `,"Matcher":{"HttpCode":""}}`, codeValidation, "499"},
-		{"code with words", `{"Name":"a",` + vpc + webGroup + `,"Matcher":{"HttpCode":"200, 300"}}`, codeValidation, "499"},
-		{"gRPC code of HTTP", `{"Name":"a",` + vpc + webGroup + `,"Matcher":{"GrpcCode":"0"}}`, codeValidation, "gRPC"},
-		{"HTTP code of gRPC", `{"Name":"a",` + vpc + webGroup + `,"ProtocolVersion":"GRPC","Matcher":{"HttpCode":"200"}}`, codeValidation, "gRPC"},
-		{"gRPC code 100", `{"Name":"a",` + vpc + webGroup + `,"ProtocolVersion":"GRPC","Matcher":{"GrpcCode":"100"}}`, codeValidation, "gRPC"},
-		{"interval as long as the timeout", `{"Name":"a",` + vpc + webGroup + `,"HealthCheckIntervalSeconds":5}`, codeValidation, "interval"},
-		{"timeout longer than the interval", `{"Name":"a",` + vpc + `"Protocol":"TCP","Port":80,"HealthCheckTimeoutSeconds":31}`, codeValidation, "interval"},
-		{"threshold 1", `{"Name":"a",` + vpc + webGroup + `,"HealthyThresholdCount":1}`, codeValidation, "threshold"},
+		{"no protocol", `{"Name":"a",` + vpc + `"Port":80}`, codeInvalid, "protocol"},
+		{"no port", `{"Name":"a",` + vpc + `"Protocol":"HTTP"}`, codeInvalid, "port"},
+		{"no VPC", `{"Name":"a","Port":80,"Protocol":"HTTP"}`, codeInvalid, "VPC"},
+		{"unknown VPC", `{"Name":"a","VpcId":"vpc-0",` + webGroup + `}`, codeInvalid, "The VPC ID 'vpc-0' is not found"},
+		{"empty name", `{"Name":"",` + vpc + webGroup + `}`, codeInvalid, "name"},
+		{"long name", `{"Name":"` + strings.Repeat("a", 33) + `",` + vpc + webGroup + `}`, codeInvalid, "name"},
+		{"name with a dot", `{"Name":"a.b",` + vpc + webGroup + `}`, codeInvalid, "name"},
+		{"name with a slash", `{"Name":"a/b",` + vpc + webGroup + `}`, codeInvalid, "name"},
+		{"name that begins with a hyphen", `{"Name":"-a",` + vpc + webGroup + `}`, codeInvalid, "name"},
+		{"name that ends with a hyphen", `{"Name":"a-",` + vpc + webGroup + `}`, codeInvalid, "name"},
+		{"lambda", `{"Name":"a","TargetType":"lambda"}`, codeConfiguration, "lambda"},
+		{"alb", `{"Name":"a","TargetType":"alb",` + vpc + `"Protocol":"TCP","Port":80}`, codeConfiguration, "alb"},
+		{"IPv6", `{"Name":"a","IpAddressType":"ipv6",` + vpc + webGroup + `}`, codeConfiguration, "ipv6"},
+		{"GENEVE", `{"Name":"a",` + vpc + `"Protocol":"GENEVE","Port":6081}`, codeConfiguration, "GENEVE"},
+		{"QUIC", `{"Name":"a",` + vpc + `"Protocol":"QUIC","Port":443}`, codeConfiguration, "QUIC"},
+		{"control port", `{"Name":"a",` + vpc + webGroup + `,"TargetControlPort":3000}`, codeConfiguration, "control"},
+		{"version of TCP", `{"Name":"a",` + vpc + `"Protocol":"TCP","Port":80,"ProtocolVersion":"HTTP1"}`, codeInvalid, "version"},
+		{"unknown version", `{"Name":"a",` + vpc + webGroup + `,"ProtocolVersion":"HTTP3"}`, codeInvalid, "HTTP3"},
+		{"checks switched off", `{"Name":"a",` + vpc + webGroup + `,"HealthCheckEnabled":false}`, codeInvalid, "disabled"},
+		{"TCP checks of HTTP", `{"Name":"a",` + vpc + webGroup + `,"HealthCheckProtocol":"TCP"}`, codeInvalid, "TCP"},
+		{"UDP checks", `{"Name":"a",` + vpc + `"Protocol":"UDP","Port":53,"HealthCheckProtocol":"UDP"}`, codeInvalid, "UDP"},
+		{"check port 0", `{"Name":"a",` + vpc + webGroup + `,"HealthCheckPort":"0"}`, codeInvalid, "port"},
+		{"check port in words", `{"Name":"a",` + vpc + webGroup + `,"HealthCheckPort":"http"}`, codeInvalid, "port"},
+		{"path without a slash", `{"Name":"a",` + vpc + webGroup + `,"HealthCheckPath":"up"}`, codeInvalid, "path"},
+		{"path with a line break", `{"Name":"a",` + vpc + webGroup + `,"HealthCheckPath":"/\n  bind :22"}`, codeInvalid, "path"},
+		{"path of a TCP check", `{"Name":"a",` + vpc + `"Protocol":"TCP","Port":80,"HealthCheckPath":"/"}`, codeInvalid, "path"},
+		{"matcher of a TCP check", `{"Name":"a",` + vpc + `"Protocol":"TCP","Port":80,"Matcher":{"HttpCode":"200"}}`, codeInvalid, "matcher"},
+		{"code 500 of HTTP", `{"Name":"a",` + vpc + webGroup + `,"Matcher":{"HttpCode":"500"}}`, codeInvalid, "499"},
+		{"range that falls", `{"Name":"a",` + vpc + webGroup + `,"Matcher":{"HttpCode":"299-200"}}`, codeInvalid, "499"},
+		{"empty code", `{"Name":"a",` + vpc + webGroup + `,"Matcher":{"HttpCode":""}}`, codeInvalid, "499"},
+		{"code with words", `{"Name":"a",` + vpc + webGroup + `,"Matcher":{"HttpCode":"200, 300"}}`, codeInvalid, "499"},
+		{"gRPC code of HTTP", `{"Name":"a",` + vpc + webGroup + `,"Matcher":{"GrpcCode":"0"}}`, codeInvalid, "gRPC"},
+		{"HTTP code of gRPC", `{"Name":"a",` + vpc + webGroup + `,"ProtocolVersion":"GRPC","Matcher":{"HttpCode":"200"}}`, codeInvalid, "gRPC"},
+		{"gRPC code 100", `{"Name":"a",` + vpc + webGroup + `,"ProtocolVersion":"GRPC","Matcher":{"GrpcCode":"100"}}`, codeInvalid, "gRPC"},
+		{"interval as long as the timeout", `{"Name":"a",` + vpc + webGroup + `,"HealthCheckIntervalSeconds":5}`, codeInvalid, "interval"},
+		{"timeout longer than the interval", `{"Name":"a",` + vpc + `"Protocol":"TCP","Port":80,"HealthCheckTimeoutSeconds":31}`, codeInvalid, "interval"},
+		{"threshold 1", `{"Name":"a",` + vpc + webGroup + `,"HealthyThresholdCount":1}`, codeInvalid, "threshold"},
 		{"a tag twice", `{"Name":"a",` + vpc + webGroup + `,"Tags":[{"Key":"k"},{"Key":"k"}]}`, "DuplicateTagKeys", "k"},
-		{"a tag of AWS", `{"Name":"a",` + vpc + webGroup + `,"Tags":[{"Key":"aws:x"}]}`, codeValidation, "aws:"},
+		{"a tag of AWS", `{"Name":"a",` + vpc + webGroup + `,"Tags":[{"Key":"aws:x"}]}`, codeInvalid, "aws:"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			_, err := w.CreateTargetGroup(w.ctx, input[api.CreateTargetGroupInput](t, row.in))
@@ -153,13 +153,13 @@ func TestDescribeTargetGroups(t *testing.T) {
 		t.Errorf("second page: %s", got)
 	}
 	for _, row := range []struct{ in, code, text string }{
-		{`{"Names":["a","d"]}`, codeNoGroup, "not found"},
-		{`{"TargetGroupArns":["arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/a/0"]}`, codeNoGroup, "not found"},
-		{`{"TargetGroupArns":["` + strings.Replace(string(a.ARN()), testAccount, "999999999999", 1) + `"]}`, codeNoGroup, "not found"},
-		{`{"TargetGroupArns":["a"]}`, codeValidation, "valid"},
+		{`{"Names":["a","d"]}`, codeTargetGroupNotFound, "not found"},
+		{`{"TargetGroupArns":["arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/a/0"]}`, codeTargetGroupNotFound, "not found"},
+		{`{"TargetGroupArns":["` + strings.Replace(string(a.ARN()), testAccount, "999999999999", 1) + `"]}`, codeTargetGroupNotFound, "not found"},
+		{`{"TargetGroupArns":["a"]}`, codeInvalid, "valid"},
 		{`{"LoadBalancerArn":"arn:aws:elasticloadbalancing:eu-west-1:111122223333:loadbalancer/app/x/0"}`, "LoadBalancerNotFound", "not found"},
-		{`{"LoadBalancerArn":"` + string(lb.ARN()) + `","Names":["a"]}`, codeValidation, "one of"},
-		{`{"Marker":"x"}`, codeValidation, "marker"},
+		{`{"LoadBalancerArn":"` + string(lb.ARN()) + `","Names":["a"]}`, codeInvalid, "one of"},
+		{`{"Marker":"x"}`, codeInvalid, "marker"},
 	} {
 		_, err := w.DescribeTargetGroups(w.ctx, input[api.DescribeTargetGroupsInput](t, row.in))
 		wantCode(t, err, row.code, row.text)
@@ -180,9 +180,9 @@ func TestModifyTargetGroup(t *testing.T) {
 		t.Errorf("got %+v", out)
 	}
 	_, err := modify(`"HealthCheckPath":"/"`)
-	wantCode(t, err, codeValidation, "path")
+	wantCode(t, err, codeInvalid, "path")
 	_, err = w.ModifyTargetGroup(w.ctx, &api.ModifyTargetGroupInput{TargetGroupArn: new("arn:aws:elasticloadbalancing:eu-west-1:111122223333:targetgroup/x/0")})
-	wantCode(t, err, codeNoGroup, "")
+	wantCode(t, err, codeTargetGroupNotFound, "")
 }
 
 func TestDeleteTargetGroup(t *testing.T) {
@@ -202,7 +202,7 @@ func TestDeleteTargetGroup(t *testing.T) {
 		t.Error("something is left")
 	}
 	_, err = w.DeleteTargetGroup(w.ctx, &api.DeleteTargetGroupInput{TargetGroupArn: new("web")})
-	wantCode(t, err, codeValidation, "valid")
+	wantCode(t, err, codeInvalid, "valid")
 }
 
 func TestBadTargets(t *testing.T) {
@@ -214,20 +214,20 @@ func TestBadTargets(t *testing.T) {
 		targets, code string
 		text          string
 	}{
-		{"none", byInstance, `[]`, codeValidation, "target"},
+		{"none", byInstance, `[]`, codeInvalid, "target"},
 		{"unknown instance", byInstance, `[{"Id":"i-aaaaaaaa"},{"Id":"i-dddddddd"},{"Id":"i-eeeeeeee"}]`, codeTarget, "cannot be registered: 'i-dddddddd', 'i-eeeeeeee'"},
 		{"no instance ID", byInstance, `[{"Id":"web"}]`, codeTarget, "web"},
 		{"an address", byInstance, `[{"Id":"10.0.0.1"}]`, codeTarget, "10.0.0.1"},
-		{"a zone", byInstance, `[{"Id":"i-aaaaaaaa","AvailabilityZone":"all"}]`, codeValidation, "Zone"},
-		{"QUIC", byInstance, `[{"Id":"i-aaaaaaaa","QuicServerId":"0x0123456789abcdef"}]`, codeValidation, "QUIC"},
-		{"an instance", byAddress, `[{"Id":"i-aaaaaaaa"}]`, codeValidation, "IPv4"},
-		{"a public address", byAddress, `[{"Id":"8.8.8.8"}]`, codeValidation, "private"},
-		{"the metadata address", byAddress, `[{"Id":"169.254.169.254"}]`, codeValidation, "private"},
-		{"IPv6", byAddress, `[{"Id":"fd00::1"}]`, codeValidation, "IPv4"},
-		{"IPv4 in IPv6", byAddress, `[{"Id":"::ffff:10.0.0.1"}]`, codeValidation, "IPv4"},
-		{"a name", byAddress, `[{"Id":"localhost"}]`, codeValidation, "IPv4"},
-		{"an address with more", byAddress, `[{"Id":"10.0.0.1 check"}]`, codeValidation, "IPv4"},
-		{"a bad zone", byAddress, `[{"Id":"10.0.0.1","AvailabilityZone":"A B"}]`, codeValidation, "Zone"},
+		{"a zone", byInstance, `[{"Id":"i-aaaaaaaa","AvailabilityZone":"all"}]`, codeInvalid, "Zone"},
+		{"QUIC", byInstance, `[{"Id":"i-aaaaaaaa","QuicServerId":"0x0123456789abcdef"}]`, codeInvalid, "QUIC"},
+		{"an instance", byAddress, `[{"Id":"i-aaaaaaaa"}]`, codeInvalid, "IPv4"},
+		{"a public address", byAddress, `[{"Id":"8.8.8.8"}]`, codeInvalid, "private"},
+		{"the metadata address", byAddress, `[{"Id":"169.254.169.254"}]`, codeInvalid, "private"},
+		{"IPv6", byAddress, `[{"Id":"fd00::1"}]`, codeInvalid, "IPv4"},
+		{"IPv4 in IPv6", byAddress, `[{"Id":"::ffff:10.0.0.1"}]`, codeInvalid, "IPv4"},
+		{"a name", byAddress, `[{"Id":"localhost"}]`, codeInvalid, "IPv4"},
+		{"an address with more", byAddress, `[{"Id":"10.0.0.1 check"}]`, codeInvalid, "IPv4"},
+		{"a bad zone", byAddress, `[{"Id":"10.0.0.1","AvailabilityZone":"A B"}]`, codeInvalid, "Zone"},
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			in := input[api.RegisterTargetsInput](t, `{"TargetGroupArn":"`+string(row.g.ARN())+`","Targets":`+row.targets+`}`)
@@ -241,7 +241,7 @@ func TestBadTargets(t *testing.T) {
 	_, err := w.DescribeTargetHealth(w.ctx, &api.DescribeTargetHealthInput{
 		TargetGroupArn: new(string(byInstance.ARN())), Include: []api.DescribeTargetHealthInputIncludeEnum{"AnomalyDetection"},
 	})
-	wantCode(t, err, codeValidation, "anomalies")
+	wantCode(t, err, codeInvalid, "anomalies")
 }
 
 func TestTargetsAndTheirPorts(t *testing.T) {
@@ -302,26 +302,26 @@ func TestTargetGroupAttributes(t *testing.T) {
 		group, code string
 		pairs       []string
 	}{
-		{"http", codeValidation, nil},
-		{"http", codeValidation, []string{"made.up", "1"}},
-		{"http", codeValidation, []string{attrKeepClient, "true"}},
-		{"tcp", codeValidation, []string{attrAlgorithm, "round_robin"}},
-		{"tcp", codeValidation, []string{attrStickyType, "lb_cookie"}},
-		{"http", codeValidation, []string{attrDelay, "3601"}},
-		{"http", codeValidation, []string{attrDelay, "-1"}},
-		{"http", codeValidation, []string{attrDelay, "007"}},
-		{"http", codeValidation, []string{attrDelay, "5", attrDelay, "6"}},
-		{"http", codeValidation, []string{attrSlowStart, "29"}},
-		{"http", codeValidation, []string{attrSticky, "TRUE"}},
-		{"http", codeValidation, []string{attrAppCookie, "AWSALBX"}},
-		{"http", codeValidation, []string{attrAppCookie, "a b"}},
-		{"http", codeValidation, []string{attrAppCookie, "a\nbind :22"}},
-		{"http", codeGroupConfig, []string{attrSticky, "true", attrStickyType, "app_cookie"}},
-		{"http", codeGroupConfig, []string{attrMitigation, "on", attrAlgorithm, "weighted_random"}},
-		{"http", codeGroupConfig, []string{attrSlowStart, "30", attrAlgorithm, "least_outstanding_requests"}},
-		{"tls", codeGroupConfig, []string{attrSticky, "true"}},
-		{"udp", codeGroupConfig, []string{attrKeepClient, "false"}},
-		{"tcp", codeGroupConfig, []string{attrInterval, "10"}},
+		{"http", codeInvalid, nil},
+		{"http", codeInvalid, []string{"made.up", "1"}},
+		{"http", codeInvalid, []string{attrKeepClient, "true"}},
+		{"tcp", codeInvalid, []string{attrAlgorithm, "round_robin"}},
+		{"tcp", codeInvalid, []string{attrStickyType, "lb_cookie"}},
+		{"http", codeInvalid, []string{attrDelay, "3601"}},
+		{"http", codeInvalid, []string{attrDelay, "-1"}},
+		{"http", codeInvalid, []string{attrDelay, "007"}},
+		{"http", codeInvalid, []string{attrDelay, "5", attrDelay, "6"}},
+		{"http", codeInvalid, []string{attrSlowStart, "29"}},
+		{"http", codeInvalid, []string{attrSticky, "TRUE"}},
+		{"http", codeInvalid, []string{attrAppCookie, "AWSALBX"}},
+		{"http", codeInvalid, []string{attrAppCookie, "a b"}},
+		{"http", codeInvalid, []string{attrAppCookie, "a\nbind :22"}},
+		{"http", codeConfiguration, []string{attrSticky, "true", attrStickyType, "app_cookie"}},
+		{"http", codeConfiguration, []string{attrMitigation, "on", attrAlgorithm, "weighted_random"}},
+		{"http", codeConfiguration, []string{attrSlowStart, "30", attrAlgorithm, "least_outstanding_requests"}},
+		{"tls", codeConfiguration, []string{attrSticky, "true"}},
+		{"udp", codeConfiguration, []string{attrKeepClient, "false"}},
+		{"tcp", codeConfiguration, []string{attrInterval, "10"}},
 	} {
 		if err := modify(row.group, row.pairs...); err == nil {
 			t.Errorf("%s %q was taken", row.group, row.pairs)
