@@ -157,8 +157,12 @@ func (r *renderer) rewrites(rule Rule) {
 			r.line("http-request replace-header Host %s %s%s", word(pattern), word(replace), r.when(rule, ""))
 			continue
 		}
-		r.line("http-request replace-pathq %s %s%s", word(pattern), word(replace), r.when(rule, ""))
-		r.line("http-request set-pathq /%%[pathq]%s", r.when(rule, "!{ path_beg / }"))
+		// A URL begins with a slash, whatever the replacement is. So one is put before it, and taken away if there are two then.
+		r.hits++
+		hit := fmt.Sprintf("txn.hit%d", r.hits)
+		r.line("http-request set-var(%s) bool(true)%s", hit, r.when(rule, "{ pathq -m reg -- "+word(pattern)+" }"))
+		r.line("http-request replace-pathq %s %s if { var(%s) -m found }", word(pattern), word("/"+replace), hit)
+		r.line("http-request replace-pathq '^/(/.*)$' '\\1' if { var(%s) -m found }", hit)
 	}
 }
 

@@ -105,7 +105,8 @@ func (r *renderer) stickiness(g Group) {
 		asked := word("req.cook(" + argument(g.Attributes["stickiness.app_cookie.cookie_name"]) + ")")
 		seconds := attribute(g.Attributes, "stickiness.app_cookie.duration_seconds", 1, 604800, 86400)
 		r.line("cookie AWSALBAPP-0 rewrite dynamic")
-		r.line("ignore-persist unless { %s -m found }", asked)
+		// Without the target's cookie ours means nothing.
+		r.line(`http-request replace-header Cookie '^(.*?)AWSALBAPP-0=[^;]*(.*)$' '\1\2' unless { %s -m found }`, asked)
 		r.line("http-response add-header Set-Cookie %s if { %s -m found }", word(fmt.Sprintf("AWSALBAPP-0=x; Expires=%%[date(%d),http_date]; Path=/", seconds)), own)
 	default:
 		return

@@ -3,8 +3,11 @@ package haproxy
 // Limits of one HAProxy. Threads: traffic is spread over them; more than 4 gain nothing below 50,000 requests a second.
 const (
 	threads = 4
-	// maxConnections of all load balancers of a machine together, each side counted once. HAProxy raises its limit of open files for it.
+	// maxConnections of all load balancers of a machine together, each side counted once.
 	maxConnections = 20000
+	// openFiles limits what HAProxy takes for itself, two for each connection. It takes what the system's hard limit allows if that is
+	// less: a fixed number of connections beyond that limit would keep it from starting.
+	openFiles = 65536
 	// bufferSize holds the headers of a request, and all of a request that is repeated. Source: ELB quotas, 64 KB of headers; a
 	// buffer of 32 KiB takes what clients send in practice for half the memory.
 	bufferSize = 32768
@@ -16,7 +19,11 @@ const (
 func (r *renderer) global() {
 	r.text.WriteString("# Written by Berth. It is written anew whenever load balancers change.\nglobal\n")
 	r.line("nbthread %d", threads)
-	r.line("maxconn %d", r.m.connections())
+	if r.m.OpenFiles > 0 {
+		r.line("maxconn %d", r.m.connections())
+	} else {
+		r.line("fd-hard-limit %d", openFiles)
+	}
 	r.line("hard-stop-after %ds", hardStop)
 	r.line("tune.bufsize %d", bufferSize)
 	r.line("tune.maxrewrite 4096")
@@ -30,16 +37,12 @@ func (r *renderer) global() {
 	}
 	r.text.WriteString("\ndefaults\n")
 	r.line("option dontlognull")
-	r.line("option idle-close-on-response") // a reload takes no idle client's next request away
-	r.line("option redispatch 1")           // a second try goes to another server
+	r.line("option redispatch 1") // a second try goes to another server
 	r.line("retries 3")
 	r.line("retry-on conn-failure")
 	r.line("http-reuse safe")
 	r.line("timeout connect 5s")
 	r.line("timeout queue 5s")
-	if r.m.LogSocket != "" {
-		r.line("log global")
-	}
 	for _, status := range []int{400, 403, 408, 413, 500, 502, 503, 504} {
 		r.line("errorfile %d %s", status, r.file(errorFile(status), errorAnswer(status)))
 	}

@@ -38,6 +38,7 @@ func (r *renderer) listener(lb LoadBalancer, l Listener) {
 // http writes the frontend of an application load balancer or of Service Connect.
 func (r *renderer) http(lb LoadBalancer, l Listener) {
 	r.line("mode http")
+	r.line("option idle-close-on-response") // a reload takes no idle client's next request away
 	r.timeouts(lb, l)
 	if lb.Kind == Application {
 		r.line("tcp-request session set-var(sess.begun) date")

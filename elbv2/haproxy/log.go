@@ -72,6 +72,7 @@ func (r *renderer) httpLog() {
 	if r.m.LogSocket == "" {
 		return
 	}
+	r.line("log global") // not in backends, where it would tell of slots that go up and down
 	text := func(v string) string { return `"%[var(txn.` + v + `),json(utf8s)]"` }
 	r.line("http-request set-var(txn.url) url,bytes(0,8192)")
 	r.line("http-request set-var(txn.agent) req.fhdr(user-agent),bytes(0,1024)")
@@ -83,11 +84,13 @@ func (r *renderer) httpLog() {
 
 func (r *renderer) tcpLog() {
 	if r.m.LogSocket != "" {
+		r.line("log global")
 		r.line("log-format %s", word(`{`+shared+`,"ti":[%Th,%Tw,%Tc,-1,%Tt],"e":"%ts"}`))
 	}
 }
 
-// ParseLog reads a line from Machine.LogSocket.
+// ParseLog reads a line from Machine.LogSocket. What HAProxy tells of itself there, such as that a frontend starts or stops, is an error: to be
+// passed over.
 func ParseLog(line []byte) (Entry, error) {
 	var l logged
 	if err := json.Unmarshal(line, &l); err != nil {
@@ -96,6 +99,11 @@ func ParseLog(line []byte) (Entry, error) {
 	parts := strings.Split(l.Frontend, ".")
 	if len(parts) != 3 || len(l.Times) != 5 {
 		return Entry{}, errors.New("a line that is not ours")
+	}
+	for _, s := range []*string{&l.Rule, &l.Method, &l.Version, &l.Host, &l.URL, &l.Agent, &l.Trace} {
+		if *s == "-" || *s == "<BADREQ>" {
+			*s = ""
+		}
 	}
 	e := Entry{
 		LoadBalancer: unname(parts[1]), Port: atoi(parts[2]), Rule: unname(l.Rule), Slot: l.Slot, At: l.Seconds*1000 + l.Millis,

@@ -21,15 +21,13 @@ type Machine struct {
 	StatsSocket string
 	// LogSocket is the path of the datagram socket that gets a line for each request; empty: no log.
 	LogSocket string
-	// OpenFiles is how many files a process of the machine may have open at most, sockets too; 0: as many as are needed.
+	// OpenFiles is how many files a process of the machine may have open at most, sockets too; 0: HAProxy finds out.
 	OpenFiles int
 }
 
-// connections is how many connections fit into OpenFiles, each with one to a target, and what HAProxy needs beside.
+// connections is how many connections fit into OpenFiles, each with one to a target, and what HAProxy needs beside. HAProxy does not start with more than the
+// system's hard limit allows.
 func (m Machine) connections() int {
-	if m.OpenFiles == 0 {
-		return maxConnections
-	}
 	return max(100, min(maxConnections, (m.OpenFiles-1000)/2))
 }
 

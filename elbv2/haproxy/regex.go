@@ -61,7 +61,11 @@ func queryPart(value, any string) string {
 			if c == ' ' {
 				b.WriteString(`(?:\+|%20)`)
 			} else {
-				fmt.Fprintf(&b, `(?:%s|%%%02x)`, literal(c), c)
+				fmt.Fprintf(&b, `(?:%s|%%%02x`, literal(c), c)
+				if letter := c | 0x20; letter >= 'a' && letter <= 'z' {
+					fmt.Fprintf(&b, `|%%%02x`, c^0x20)
+				}
+				b.WriteByte(')')
 			}
 		}
 	}

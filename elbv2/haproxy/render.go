@@ -41,6 +41,7 @@ type renderer struct {
 	backends []Backend
 	made     map[string]bool // names of backends that are written
 	sole     bool            // the listener at hand has but one rule
+	hits     int             // rewrites so far
 }
 
 // section begins a section; line adds to it. Arguments are written as they are: see quote.go.
