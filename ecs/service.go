@@ -169,11 +169,8 @@ type ServiceEvent struct {
 	Message string `json:"m"`
 }
 
-const (
-	// shownEvents is how many events DescribeServices shows, keptEvents how many are kept for eventLife.
-	shownEvents = 100
-	keptEvents  = 10_000
-)
+// shownEvents is how many events DescribeServices shows; all are kept for eventLife.
+const shownEvents = 100
 
 // ServiceEvents has the events of services. Written by: event; removed by the reconciler "ecs.serviceevent".
 var ServiceEvents = store.NewTable("ecs/serviceevent", ServiceEvent.Key)
@@ -191,9 +188,11 @@ func (v *ServiceRecord) event(tx *store.Tx, now Millis, format string, args ...a
 	ServiceEvents.Put(tx, ServiceEvent{
 		Service: v.Key(), Number: v.Events, At: now, Message: "(service " + v.Name + ") " + fmt.Sprintf(format, args...),
 	})
-	if v.Events > keptEvents {
-		ServiceEvents.Delete(tx, eventKey(v.Key(), v.Events-keptEvents))
-	}
+}
+
+// eventID is the ID of the service's event with a number: the same whoever asks.
+func (v ServiceRecord) eventID(number int64) string {
+	return derivedUUID(v.Key() + "|" + strconv.FormatInt(int64(v.Created), 10) + "|" + strconv.FormatInt(number, 10))
 }
 
 // latestEvents are the events of a service, newest first.
@@ -204,8 +203,7 @@ func latestEvents(r store.Reader, v ServiceRecord) []api.ServiceEvent {
 		if !ok {
 			break
 		}
-		id := derivedUUID(v.Key() + "|" + strconv.FormatInt(int64(v.Created), 10) + "|" + strconv.FormatInt(n, 10))
-		out = append(out, api.ServiceEvent{Id: new(id), CreatedAt: e.At.wire(), Message: new(e.Message)})
+		out = append(out, api.ServiceEvent{Id: new(v.eventID(n)), CreatedAt: e.At.wire(), Message: new(e.Message)})
 	}
 	return out
 }

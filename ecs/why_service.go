@@ -240,10 +240,14 @@ func (p *pass) explainTargets(t *Task) (out []WhyTarget) {
 	return out
 }
 
-// WhyTarget explains the targets of a target group: all of them, or the one with the name instance:port. group is its ARN or name.
+// WhyTarget explains the targets of a target group: all of them, or the one with the name instance:port. group is its ARN or name;
+// empty stands for every target group of the caller's.
 // Errors: ResourceNotFoundException.
 func (s *Service) WhyTarget(ctx context.Context, group, target string) ([]WhyTarget, error) {
 	r, caller := s.store.Read(), aws.CallerFrom(ctx)
+	if group == "" {
+		return whyTargetAnywhere(r, caller, target)
+	}
 	g, ok := elbv2.GroupByARN(r, group)
 	for have := range elbv2.TargetGroups.By(r, "name", caller.Account+"/"+caller.Region+"/"+group) {
 		g, ok = have, true
@@ -259,6 +263,20 @@ func (s *Service) WhyTarget(ctx context.Context, group, target string) ([]WhyTar
 	}
 	if target != "" && len(out) == 0 {
 		return nil, aws.Errorf(codeNotFound, "Target group %s has no target %s.", g.Name, target)
+	}
+	return out, nil
+}
+
+// whyTargetAnywhere explains the targets with a name in all groups of an account and region.
+func whyTargetAnywhere(r store.Reader, c aws.Caller, target string) (out []WhyTarget, err error) {
+	for t := range elbv2.Targets.Prefix(r, c.Account+"/"+c.Region+"/") {
+		if t.Name() == target {
+			g, _ := elbv2.TargetGroups.Get(r, t.Group)
+			out = append(out, explainTarget(r, g, t))
+		}
+	}
+	if len(out) == 0 {
+		return nil, aws.Errorf(codeNotFound, "No target is named %s.", target)
 	}
 	return out, nil
 }

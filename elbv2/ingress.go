@@ -172,3 +172,13 @@ func ForgetReports(tx *store.Tx, keys []string) {
 		TargetHealths.Delete(tx, k)
 	}
 }
+
+// ConnectedIngresses are the machines that carry traffic of an account and region now.
+func ConnectedIngresses(r store.Reader, account, region string) (out []Ingress) {
+	for i := range Ingresses.By(r, byPlace, account+"/"+region) {
+		if i.Connected {
+			out = append(out, i)
+		}
+	}
+	return out
+}

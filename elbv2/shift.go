@@ -63,3 +63,12 @@ func SetForward(tx *store.Tx, arn string, groups []api.TargetGroupTuple) error {
 	Rules.Put(tx, rule)
 	return nil
 }
+
+// ForwardedBy lists the ARNs of target groups that a listener forwards to, by its default action and by its rules.
+func ForwardedBy(r store.Reader, l Listener) []string {
+	actions := slices.Clone(l.DefaultActions)
+	for rule := range Rules.Prefix(r, l.Key()+"/") {
+		actions = append(actions, rule.Actions...)
+	}
+	return groupsOf(actions)
+}

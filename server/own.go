@@ -135,24 +135,6 @@ func (o *ownService) CreateJoinToken(ctx context.Context, in *own.CreateJoinToke
 	return &own.CreateJoinTokenResponse{Token: token, Server: server, Expires: expires}, nil
 }
 
-// Explain says of each machine whether it takes a task, and why not.
-func (o *ownService) Explain(ctx context.Context, in *own.ExplainRequest) (*own.ExplainResponse, error) {
-	why, err := o.s.ecs.Why(ctx, in.Cluster, in.Subject)
-	if err != nil {
-		return nil, err
-	}
-	out := &own.ExplainResponse{Subject: why.Subject, Summary: why.Summary}
-	for _, m := range why.Machines {
-		out.Machines = append(out.Machines, own.ExplainMachine(m))
-	}
-	if why.Task != nil {
-		for _, step := range o.s.dispatch.Steps(why.Task.InstanceKey(), why.Task.ARN().String()) {
-			out.Steps = append(out.Steps, own.ExplainStep(step))
-		}
-	}
-	return out, nil
-}
-
 // StartBackup allows one reading of a snapshot.
 func (o *ownService) StartBackup(context.Context, *own.StartBackupRequest) (*own.StartBackupResponse, error) {
 	if o.s.etcd == nil {

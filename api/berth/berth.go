@@ -25,7 +25,10 @@ var API = aws.API{
 	Operations: []aws.Operation{
 		aws.Op("CreateJoinToken", Handler.CreateJoinToken),
 		aws.Op("Explain", Handler.Explain),
+		aws.Op("GetAddresses", Handler.GetAddresses),
 		aws.Op("GetStatus", Handler.GetStatus),
+		aws.Op("ListEvents", Handler.ListEvents),
+		aws.Op("ListTargets", Handler.ListTargets),
 		aws.Op("StartBackup", Handler.StartBackup),
 	},
 	Errors: []aws.ErrorShape{
@@ -37,7 +40,10 @@ var API = aws.API{
 type Handler interface {
 	CreateJoinToken(ctx context.Context, in *CreateJoinTokenRequest) (*CreateJoinTokenResponse, error)
 	Explain(ctx context.Context, in *ExplainRequest) (*ExplainResponse, error)
+	GetAddresses(ctx context.Context, in *GetAddressesRequest) (*GetAddressesResponse, error)
 	GetStatus(ctx context.Context, in *GetStatusRequest) (*GetStatusResponse, error)
+	ListEvents(ctx context.Context, in *ListEventsRequest) (*ListEventsResponse, error)
+	ListTargets(ctx context.Context, in *ListTargetsRequest) (*ListTargetsResponse, error)
 	StartBackup(ctx context.Context, in *StartBackupRequest) (*StartBackupResponse, error)
 }
 
@@ -128,7 +134,9 @@ type CreateJoinTokenResponse struct {
 // ExplainRequest asks why tasks are, or would be, where they are.
 type ExplainRequest struct {
 	Cluster string `json:"cluster,omitzero"`
-	// Subject is a task (ID, ID prefix or ARN), a task definition (family or family:revision), or empty for the cluster.
+	// Subject is a task (ID, ID prefix or ARN), a service (name or ARN), a deployment (ecs-svc/NUMBER or the ARN of a service
+	// deployment), a target group (name or ARN) or one of its targets (GROUP/TARGET, or the target alone), a task definition (family or
+	// family:revision), or empty for the cluster.
 	Subject string `json:"subject,omitzero"`
 }
 
@@ -139,6 +147,10 @@ type ExplainResponse struct {
 	Machines []ExplainMachine `json:"machines"`
 	// Steps is what the machine does, or did, for the task.
 	Steps []ExplainStep `json:"steps,omitzero"`
+	// Reasons are sentences about what keeps a service or a deployment from being steady, the weightiest first.
+	Reasons []string `json:"reasons,omitzero"`
+	// Targets are those of the subject that are not healthy, or all that it names.
+	Targets []Target `json:"targets,omitzero"`
 }
 
 // ExplainMachine is one machine's answer.
@@ -155,4 +167,78 @@ type ExplainStep struct {
 	State string    `json:"state"`
 	Since time.Time `json:"since,omitzero"`
 	Error string    `json:"error,omitzero"`
+}
+
+// ListEventsRequest asks for service events, which are kept for 30 days.
+type ListEventsRequest struct {
+	Cluster string `json:"cluster,omitzero"`
+	Service string `json:"service,omitzero"` // name or ARN; empty: all services of the cluster
+	// Since is the time of the oldest event wanted, in ms since the epoch.
+	Since int64 `json:"since,omitzero"`
+	// Limit is how many events are given at most, the newest. Default and maximum 1000.
+	Limit int `json:"limit,omitzero"`
+}
+
+// ListEventsResponse has events, oldest first.
+type ListEventsResponse struct {
+	Events []Event `json:"events"`
+}
+
+// Event is one event of a service.
+type Event struct {
+	ID      string    `json:"id"`
+	Cluster string    `json:"cluster"`
+	Service string    `json:"service"`
+	At      time.Time `json:"createdAt"`
+	Message string    `json:"message"`
+}
+
+// GetAddressesRequest asks where something answers.
+type GetAddressesRequest struct {
+	Cluster string `json:"cluster,omitzero"`
+	// Subject is a service (name or ARN) or a load balancer (name, ARN or DNS name).
+	Subject string `json:"subject"`
+}
+
+// GetAddressesResponse has every address at which the subject answers.
+type GetAddressesResponse struct {
+	Addresses []Address `json:"addresses"`
+}
+
+// Address is where a port of a load balancer, or of a task without one, answers.
+type Address struct {
+	// LoadBalancer is the ARN of the load balancer; empty for a task's own port.
+	LoadBalancer string `json:"loadBalancerArn,omitzero"`
+	DNSName      string `json:"dnsName,omitzero"`
+	Protocol     string `json:"protocol"` // HTTP, HTTPS, TCP, TLS, UDP, TCP_UDP
+	Port         int    `json:"port"`
+	// Machine is the ARN of the container instance that answers, Local the address at which only it reaches the port itself.
+	Machine string `json:"containerInstanceArn"`
+	Local   string `json:"local,omitzero"`
+	// Public is the address at which others reach the port, if there is one.
+	Public string `json:"public,omitzero"`
+}
+
+// ListTargetsRequest asks for the load balancers' targets of a service's tasks.
+type ListTargetsRequest struct {
+	Cluster string `json:"cluster,omitzero"`
+	Service string `json:"service"` // name or ARN
+}
+
+// ListTargetsResponse has the targets in order of their tasks.
+type ListTargetsResponse struct {
+	Targets []Target `json:"targets"`
+}
+
+// Target is one target of a target group.
+type Target struct {
+	Group  string `json:"targetGroupArn"`
+	Target string `json:"target,omitzero"` // instance ID or address, a colon and the port; empty if it is not registered
+	Task   string `json:"task,omitzero"`   // ID of the task behind it; empty if a client registered it
+	// State and Description are those of DescribeTargetHealth; the state is missing if it is not registered.
+	State       string `json:"state"`
+	Description string `json:"description,omitzero"`
+	// Probes are the answers to the last health check, one for each machine that carries traffic.
+	Probes  []string `json:"probes,omitzero"`
+	Summary string   `json:"summary"` // one sentence
 }

@@ -2,9 +2,12 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
+	"os/signal"
 	"strconv"
+	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -28,12 +31,43 @@ func (f *following) flags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&f.timeout, "timeout", followTimeout, "how long to watch; then exit code 3")
 }
 
+// follow watches the service until the goal is reached. Whoever interrupts it at a terminal chooses what becomes of it.
 func (f *following) follow(cmd *cobra.Command, o *options, c *cli.Client, service string, goal cli.Goal) error {
 	if f.detach {
 		return nil
 	}
 	watch := cli.ServiceFollower{Client: c, Cluster: o.cluster, Out: cmd.OutOrStdout()}
-	return watch.Follow(cmd.Context(), service, f.timeout, goal)
+	err := watch.Follow(cmd.Context(), service, f.timeout, goal)
+	for {
+		gone, ok := errors.AsType[*cli.ErrDetached](err)
+		if !ok {
+			return err
+		}
+		ctx, stop := signal.NotifyContext(context.WithoutCancel(cmd.Context()), os.Interrupt, syscall.SIGTERM)
+		switch cli.AskDetached(ctx, os.Stdin, cmd.OutOrStdout(), service) {
+		case cli.KeepWaiting:
+			err = watch.Follow(ctx, service, f.timeout, goal)
+		case cli.RollBack:
+			if err = stopDeployment(ctx, o, c, service); err == nil {
+				goal = cli.RolledBack
+				err = watch.Follow(ctx, service, f.timeout, goal)
+			}
+		default:
+			err = &cli.Failure{What: "no longer watching; the service goes on by itself", Cause: gone.Summary, Fix: "berth wait " + service + ", or berth rollback " + service}
+		}
+		stop()
+	}
+}
+
+// stopDeployment rolls the deployment that is under way back.
+func stopDeployment(ctx context.Context, o *options, c *cli.Client, service string) error {
+	v, err := c.Service(ctx, o.cluster, service)
+	if err != nil {
+		return err
+	}
+	_, err = cli.Call[api.StopServiceDeploymentResponse](ctx, c, cli.ECS, "StopServiceDeployment",
+		api.StopServiceDeploymentRequest{ServiceDeploymentArn: v.CurrentServiceDeployment})
+	return err
 }
 
 func (o *options) update(ctx context.Context, c *cli.Client, in api.UpdateServiceRequest) error {
@@ -161,9 +195,7 @@ func rollbackCommand(o *options) *cobra.Command {
 				return err
 			}
 			if len(v.Deployments) > 0 && v.Deployments[0].RolloutState == api.DeploymentRolloutStateInProgress {
-				_, err := cli.Call[api.StopServiceDeploymentResponse](cmd.Context(), c, cli.ECS, "StopServiceDeployment",
-					api.StopServiceDeploymentRequest{ServiceDeploymentArn: v.CurrentServiceDeployment})
-				if err != nil {
+				if err := stopDeployment(cmd.Context(), o, c, args[0]); err != nil {
 					return err
 				}
 				return f.follow(cmd, o, c, aws.Value(v.ServiceName), cli.RolledBack)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"strings"
 
 	"github.com/spf13/cobra"
 
@@ -11,9 +12,11 @@ import (
 
 func whyCommand(o *options) *cobra.Command {
 	return &cobra.Command{
-		Use:   "why [TASK | TASK-DEFINITION | CLUSTER]",
-		Short: "Explain, machine by machine, why a task is or is not placed",
-		Example: "  berth why 3f2a           the task whose ID begins so, and its steps\n" +
+		Use:   "why [TASK | SERVICE | DEPLOYMENT | TARGET | TASK-DEFINITION | CLUSTER]",
+		Short: "Explain why a task is not placed, a service not steady, a target not healthy",
+		Example: "  berth why web            what keeps the service from being steady\n" +
+			"  berth why web-group      how each target of the group answered its last health check\n" +
+			"  berth why 3f2a           the task whose ID begins so, and its steps\n" +
 			"  berth why web:7          where one more task of that definition would fit\n" +
 			"  berth why default        what each machine of the cluster has left",
 		Args:              cobra.MaximumNArgs(1),
@@ -36,21 +39,38 @@ func whyCommand(o *options) *cobra.Command {
 				return cli.PrintJSON(w, why)
 			}
 			fmt.Fprintln(w, why.Summary)
-			t := cli.Table{Heading: []string{"MACHINE", "FITS", "REASON", "DETAIL"}}
-			for _, m := range why.Machines {
-				t.Rows = append(t.Rows, []string{m.Machine, yesOrNo(m.Fits), m.Reason, m.Detail})
+			for _, reason := range why.Reasons {
+				fmt.Fprintln(w, "  "+reason)
 			}
-			if err := cli.Print(w, "", t, nil); err != nil || len(why.Steps) == 0 {
-				return err
+			for _, t := range whyTables(why) {
+				if len(t.Rows) == 0 {
+					continue
+				}
+				fmt.Fprintln(w)
+				if err := cli.Print(w, "", t, nil); err != nil {
+					return err
+				}
 			}
-			fmt.Fprintln(w)
-			steps := cli.Table{Heading: []string{"STEP", "STATE", "SINCE", "ERROR"}}
-			for _, s := range why.Steps {
-				steps.Rows = append(steps.Rows, []string{s.Name, s.State, clock(s.Since), s.Error})
-			}
-			return cli.Print(w, "", steps, nil)
+			return nil
 		},
 	}
+}
+
+// whyTables are what machines, targets and steps say.
+func whyTables(why *own.ExplainResponse) []cli.Table {
+	machines := cli.Table{Heading: []string{"MACHINE", "FITS", "REASON", "DETAIL"}}
+	for _, m := range why.Machines {
+		machines.Rows = append(machines.Rows, []string{m.Machine, yesOrNo(m.Fits), m.Reason, m.Detail})
+	}
+	targets := cli.Table{Heading: []string{"TARGET", "STATE", "TASK", "LAST PROBE"}}
+	for _, t := range why.Targets {
+		targets.Rows = append(targets.Rows, []string{t.Target, t.State, t.Task, strings.Join(t.Probes, "; ")})
+	}
+	steps := cli.Table{Heading: []string{"STEP", "STATE", "SINCE", "ERROR"}}
+	for _, s := range why.Steps {
+		steps.Rows = append(steps.Rows, []string{s.Name, s.State, clock(s.Since), s.Error})
+	}
+	return []cli.Table{machines, targets, steps}
 }
 
 func yesOrNo(b bool) string {
