@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# The sample from end to end: starts Berth, packs a Go program into an image, pushes it to Berth's own registry and
-# runs it as a task with two containers. Usage: examples/demo.sh [data directory]
+# The sample from end to end: starts Berth, packs a Go program into an image, pushes it to Berth's own registry,
+# runs it as a task with two containers, then as a service with three replicas behind a load balancer, and updates that under
+# a loop of requests. Usage: examples/demo.sh [data directory]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:-/var/lib/berth}
@@ -66,11 +67,47 @@ in_logs() { aws logs get-log-events --log-group-name /examples/hello --log-strea
 wait_for 20 "the log line" in_logs
 run aws logs get-log-events --log-group-name /examples/hello --log-stream-name "$stream" --start-from-head --query 'events[].message'
 
+say "Three replicas behind a load balancer"
+value() { aws "$@" --output text; }
+if [[ $(value ecs describe-services --services greet --query 'services[?status==`ACTIVE`] | length(@)') != 0 ]]; then
+  run aws ecs delete-service --service greet --force --query service.status --output text
+  run aws ecs wait services-inactive --services greet
+fi
+subnets=$(value ec2 describe-subnets --query 'Subnets[].SubnetId')
+# shellcheck disable=SC2086 # several subnets are several words
+lb=$(value elbv2 create-load-balancer --name greet --scheme internal --subnets $subnets --query 'LoadBalancers[0].LoadBalancerArn')
+group=$(value elbv2 create-target-group --name greet --protocol HTTP --port 8080 --target-type instance \
+  --vpc-id "$(value ec2 describe-vpcs --query 'Vpcs[0].VpcId')" --health-check-interval-seconds 5 --health-check-timeout-seconds 2 \
+  --healthy-threshold-count 2 --query 'TargetGroups[0].TargetGroupArn')
+value elbv2 modify-target-group-attributes --target-group-arn "$group" \
+  --attributes Key=deregistration_delay.timeout_seconds,Value=20 --query 'Attributes[0].Key' >/dev/null
+if [[ $(value elbv2 describe-listeners --load-balancer-arn "$lb" --query 'length(Listeners)') == 0 ]]; then
+  value elbv2 create-listener --load-balancer-arn "$lb" --protocol HTTP --port 80 \
+    --default-actions "Type=forward,TargetGroupArn=$group" --query 'Listeners[0].ListenerArn' >/dev/null
+fi
+echo "  $lb"
+sed -e "s|IMAGE|$image|" -e "s|REGION|$AWS_REGION|" examples/hello/service-task-definition.json >"$build/service.json"
+run aws ecs register-task-definition --cli-input-json "file://$build/service.json" --query taskDefinition.taskDefinitionArn --output text
+run aws ecs create-service --service-name greet --task-definition greet --desired-count 3 \
+  --load-balancers "targetGroupArn=$group,containerName=greet,containerPort=8080" --query service.serviceName --output text
+run $berth wait greet --data-dir "$data"
+page=$($berth url greet --data-dir "$data")
+for _ in 1 2 3; do run curl -fsS "$page"; done
+
+say "A rolling update to release 2, under a loop of requests"
+"$build/rootfs/bin/hello" load -url "$page" -clients 4 >"$build/load" & loop=$!
+sed -e 's|"value": "1"|"value": "2"|' "$build/service.json" >"$build/release2.json"
+run $berth deploy greet --task-definition "$build/release2.json" --data-dir "$data"
+kill -TERM "$loop"
+wait "$loop" || { cat "$build/load"; echo "error: requests were dropped" >&2; exit 1; }
+cat "$build/load"
+
 down="make down"
 [[ $data == /var/lib/berth ]] || down+=" DATA_DIR=$data"
 say "Berth is running. Look around:"
 cat <<EOT
   page         $url
+  service      $page
   endpoint     $AWS_ENDPOINT_URL
   use the CLI  eval "\$($berth env --data-dir $data)"; aws ecs list-tasks
   tasks        $berth ps --data-dir $data

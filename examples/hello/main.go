@@ -1,5 +1,6 @@
 // Command hello is Berth's sample: a page with a visitor counter, in two parts that run as two containers of one
-// task. "hello store" counts visits in a file; "hello web" shows the page and asks the store.
+// task. "hello store" counts visits in a file; "hello web" shows the page and asks the store. "hello greet" is a page for
+// replicas behind a load balancer, "hello load" asks a page again and again and counts what fails.
 package main
 
 import (
@@ -22,12 +23,14 @@ import (
 func main() {
 	log.SetFlags(0)
 	if len(os.Args) < 2 {
-		log.Fatal("usage: hello store|web|check [flags]")
+		log.Fatal("usage: hello store|web|check|greet|load [flags]")
 	}
 	flags := flag.NewFlagSet(os.Args[1], flag.ExitOnError)
 	listen := flags.String("listen", ":8080", "address to listen on")
 	file := flags.String("file", "/data/visits", "where the store keeps its count")
 	store := flags.String("store", "http://store:7000", "where the web part finds the store")
+	target := flags.String("url", "", "what load asks for")
+	clients := flags.Int("clients", 8, "how many ask at the same time")
 	_ = flags.Parse(os.Args[2:])
 
 	var err error
@@ -36,6 +39,10 @@ func main() {
 		err = serve(*listen, &counter{file: *file})
 	case "web":
 		err = serve(*listen, page(*store))
+	case "greet":
+		err = serve(*listen, http.HandlerFunc(greet))
+	case "load":
+		err = load(*target, *clients)
 	case "check":
 		_, err = get(*store + "/health")
 	default:
@@ -123,6 +130,12 @@ func page(store string) http.Handler {
 		log.Printf("%s %s: visitor %s", r.Method, r.URL.Path, visits)
 		fmt.Fprintf(w, "Hello from Berth! You are visitor %s. (%s, %s)\n", visits, os.Getenv("GREETING"), host)
 	})
+}
+
+// greet says which release and which replica answers.
+func greet(w http.ResponseWriter, r *http.Request) {
+	host, _ := os.Hostname()
+	fmt.Fprintf(w, "Hello from release %s! (%s)\n", os.Getenv("RELEASE"), host)
 }
 
 func get(url string) (string, error) {
