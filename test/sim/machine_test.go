@@ -10,6 +10,7 @@ import (
 	"crypto/x509"
 	"encoding/json"
 	"encoding/pem"
+	"hash/crc32"
 	"maps"
 	"net"
 	"net/http"
@@ -333,8 +334,17 @@ func status(arn, last string) proto.TaskStatus {
 	if last == "RUNNING" || last == "STOPPED" {
 		container = last
 	}
-	return proto.TaskStatus{Arn: arn, LastStatus: last, Containers: []proto.ContainerStatus{{Name: "app", LastStatus: container}}}
+	out := proto.TaskStatus{Arn: arn, LastStatus: last, Containers: []proto.ContainerStatus{{Name: "app", LastStatus: container}}}
+	if container == "RUNNING" {
+		out.Containers[0].NetworkBindings = []api.NetworkBinding{{
+			BindIP: new("0.0.0.0"), ContainerPort: new(int32(80)), HostPort: new(portOf(arn)), Protocol: api.TransportProtocolTcp,
+		}}
+	}
+	return out
 }
+
+// portOf is the port of its machine at which a task's port 80 answers.
+func portOf(arn string) int32 { return 32768 + int32(crc32.ChecksumIEEE([]byte(arn))%28000) }
 
 // send writes a frame if there is a session; what an agent cannot send it tells in the next session's full report.
 func (m *machine) send(kind string, body any) {
