@@ -109,13 +109,15 @@ func (w *world) ingress(health func(Task) string) {
 		key, _ := taskKeyOf(target.By)
 		task, _ := Tasks.Get(w.store.Read(), key)
 		state := health(task)
-		if target.Draining != 0 && state != "busy" {
+		switch {
+		case target.Draining != 0 && state == "busy":
+			state = proto.TargetDraining
+		case target.Draining != 0:
 			state = proto.TargetDrained
+		case state == "busy":
+			state = proto.TargetHealthy
 		}
-		w.write(func(tx *store.Tx) {
-			elbv2.TargetHealths.Put(tx, elbv2.TargetHealth{Target: target.Key(), Ingress: testIngress, State: state, Was: state == proto.TargetHealthy,
-				Description: "Health checks failed with these codes: [500]"})
-		})
+		w.write(func(tx *store.Tx) { says(tx, target, state, "") })
 		keys = append(keys, target.Key())
 	}
 	v := w.balancing()
@@ -125,6 +127,16 @@ func (w *world) ingress(health func(Task) string) {
 		}
 	}
 	w.leave()
+}
+
+// says is what the ingress reports of a target.
+func says(tx *store.Tx, t elbv2.Target, state, probe string) {
+	_, group, _ := strings.Cut(t.Group, testRegion+"/")
+	st := proto.TargetStatus{Group: "targetgroup/" + group, Target: t.Name(), Since: t.Registered, State: state, Probe: probe}
+	if state == proto.TargetUnhealthy {
+		st.Reason, st.Description = "Target.ResponseCodeMismatch", "Health checks failed with these codes: [500]"
+	}
+	elbv2.ApplyReport(tx, testIngress, proto.IngressReport{Targets: []proto.TargetStatus{st}}, time.UnixMilli(t.Registered))
 }
 
 // balancing ends the draining of targets.

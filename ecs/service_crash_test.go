@@ -147,7 +147,7 @@ func (w *world) turnOnce() {
 			state = proto.TargetDrained
 		}
 		update(func(tx *store.Tx) error {
-			elbv2.TargetHealths.Put(tx, elbv2.TargetHealth{Target: target.Key(), Ingress: testIngress, State: state, Was: true})
+			says(tx, target, state, "")
 			return nil
 		})
 		_, err := balancing.Reconcile(w.ctx, target.Key())

@@ -13,7 +13,7 @@ func (v ServiceReconciler) targetOf(t *elbv2.Target) []string {
 
 // healthChanged wakes the service whose task is behind a target that a machine finds in another state.
 func (v ServiceReconciler) healthChanged(old, next *elbv2.TargetHealth) []string {
-	if next == nil || old != nil && old.State == next.State {
+	if next == nil || old != nil && old.State == next.State && old.Since == next.Since {
 		return nil
 	}
 	r := v.s.store.Read()

@@ -37,7 +37,7 @@ func TestWhyAServiceIsNotSteady(t *testing.T) {
 	w.schedule("web")
 	w.write(func(tx *store.Tx) {
 		for target := range elbv2.Targets.All(tx) {
-			elbv2.TargetHealths.Put(tx, elbv2.TargetHealth{Target: target.Key(), Ingress: testIngress, State: "initial", Probe: "GET / answered 500 in 3 ms"})
+			says(tx, target, "initial", "GET / answered 500 in 3 ms")
 		}
 	})
 	contains("probe", w.why(*w.service("web").Deployments[0].Id).Summary, "GET / answered 500 in 3 ms")
