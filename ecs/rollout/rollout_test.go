@@ -71,6 +71,8 @@ func TestReplicas(t *testing.T) {
 		{"rests when all are healthy", "2 100 200", "2h 2h", "steady"},
 		{"is not steady while a task settles", "2 100 200", "2h 2s", ""},
 		{"replaces what stopped", "3 100 200", "2h 2h 2x", "start=1"},
+		{"tasks that drain count for nothing", "2 100 100", "1x 1x 2h 2h", "steady"},
+		{"and leave room for their successors", "2 50 100", "1h 1x", "start=1"},
 		{"starts new ones before old ones stop", "3 100 200", "1h 1h 1h", "start=3"},
 		{"stops an old one for each new one that is healthy", "3 100 200", "1h 1h 1h 2h 2s 2p", "stop=1h"},
 		{"a settling new one does not count", "3 100 200", "1h 1h 1h 2s 2s 2s", ""},
