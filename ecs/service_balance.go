@@ -5,6 +5,7 @@ import (
 	"maps"
 	"slices"
 
+	api "berth/api/ecs"
 	"berth/ecs/rollout"
 	"berth/elbv2"
 )
@@ -75,7 +76,7 @@ func (p *pass) left(t *Task) {
 	if !ok {
 		return
 	}
-	if t.Leaving {
+	if t.StopCode != api.TaskStopCodeEssentialContainerExited { // else nothing is left that could end its connections
 		p.balance.draining++
 	}
 	for _, b := range d.Balancers {
