@@ -37,14 +37,15 @@ func Sound(f Frame) (Frame, []Problem) {
 	out.LoadBalancers = nil
 	ids, numbers := map[string]bool{}, map[int]bool{}
 	for _, lb := range f.LoadBalancers {
-		if err := c.loadBalancer(lb); err != nil || ids[lb.ID] || numbers[lb.Number] {
+		if err := c.loadBalancer(lb); err != nil || ids[lb.ID] || lb.Kind != Connect && numbers[lb.Number] {
 			if err == nil {
 				err = fmt.Errorf("another load balancer has the same ID or number")
 			}
 			problems = append(problems, Problem{LoadBalancer: lb.ID, Reason: err.Error()})
 			continue
 		}
-		ids[lb.ID], numbers[lb.Number] = true, true
+		ids[lb.ID] = true
+		numbers[lb.Number] = numbers[lb.Number] || lb.Kind != Connect
 		listeners := lb.Listeners
 		lb.Listeners = nil
 		for _, l := range listeners {
@@ -79,7 +80,7 @@ func (c checker) loadBalancer(lb LoadBalancer) error {
 	switch {
 	case lb.Kind != Application && lb.Kind != Network && lb.Kind != Connect:
 		return fmt.Errorf("%q is no kind of load balancer", lb.Kind)
-	case lb.Number < 1 || lb.Number > MaxNumber:
+	case lb.Kind != Connect && (lb.Number < 1 || lb.Number > MaxNumber): // the machine itself does not reach Service Connect
 		return fmt.Errorf("its number %d is not from 1 to %d", lb.Number, MaxNumber)
 	case len(lb.ID) > 256:
 		return fmt.Errorf("its ID is too long")

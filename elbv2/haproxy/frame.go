@@ -33,8 +33,8 @@ type LoadBalancer struct {
 	Addresses      []netip.Addr `json:"addresses,omitzero"`
 	InternetFacing bool         `json:"internetFacing,omitzero"`
 	Listeners      []Listener   `json:"listeners,omitzero"` // in order of port
-	// Attributes are those of the load balancer as the API has them, with defaults filled in, such as
-	// idle_timeout.timeout_seconds.
+	// Attributes are those of the load balancer as the API has them, such as idle_timeout.timeout_seconds; what is not there has its
+	// default. Of Connect: idle_timeout.timeout_seconds and request_timeout.seconds, of which 0 is no limit.
 	Attributes map[string]string `json:"attributes,omitzero"`
 }
 
@@ -130,8 +130,9 @@ type Group struct {
 	ID       string `json:"id"`               // last part of the ARN, such as targetgroup/web/73e2d6bc24d8a067
 	Protocol string `json:"protocol"`         // HTTP, HTTPS, TCP, TLS, UDP, TCP_UDP
 	Version  string `json:"version,omitzero"` // HTTP1, HTTP2, GRPC
-	// Attributes are those of the target group as the API has them, with defaults filled in, such as
-	// stickiness.enabled, slow_start.duration_seconds and load_balancing.algorithm.type.
+	// Attributes are those of the target group as the API has them, such as stickiness.enabled and
+	// load_balancing.algorithm.type; what is not there has its default. Behind Connect also outlier.failures, so many in a row eject a target,
+	// and outlier.seconds, for how long.
 	Attributes map[string]string `json:"attributes,omitzero"`
 	Check      HealthCheck       `json:"check"`
 	Targets    []Target          `json:"targets,omitzero"` // in order of ID

@@ -114,8 +114,6 @@ func TestGolden(t *testing.T) {
 			m = machine(dir)
 			m.Published = map[string][]netip.Addr{"app/web/50dc6c495c0c9188": {netip.MustParseAddr("192.0.2.10")}}
 			accepted(t, dir, haproxy.Render(f, m, nil))
-			m.Namespace = "/no/such/place" // looked up when HAProxy starts
-			_ = m
 		})
 	}
 }

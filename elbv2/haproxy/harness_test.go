@@ -66,7 +66,7 @@ func serve(t testing.TB, f haproxy.Frame, change ...func(*haproxy.Config)) *prox
 	p.address = netip.AddrPortFrom(p.m.Address(lb.Number), uint16(lb.Listeners[0].Port)).String()
 	var out strings.Builder
 	cmd := exec.Command(binary, "-W", "-S", filepath.Join(dir, "master.sock"), "-f", filepath.Join(dir, "haproxy.cfg"))
-	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = &out, &out, &syscall.SysProcAttr{Setpgid: true}
+	cmd.Stdout, cmd.Stderr, cmd.SysProcAttr = &out, &out, &syscall.SysProcAttr{Setpgid: true, Pdeathsig: syscall.SIGKILL}
 	if err := cmd.Start(); err != nil {
 		t.Fatal(err)
 	}

@@ -77,8 +77,7 @@ func (r *renderer) httpLog() {
 	r.line("http-request set-var(txn.url) url,bytes(0,8192)")
 	r.line("http-request set-var(txn.agent) req.fhdr(user-agent),bytes(0,1024)")
 	r.line("http-request set-var(txn.asked) req.fhdr(host),bytes(0,1024)")
-	r.line("http-request set-var(txn.method) method")
-	r.line("log-format %s", word(`{`+shared+`,"r":"%[var(txn.rule)]","st":%ST,"ts":"%[var(txn.status)]","v":"%HV","m":`+text("method")+`,"h":`+text("asked")+`,"u":`+text("url")+
+	r.line("log-format %s", word(`{`+shared+`,"r":"%[var(txn.rule)]","st":%ST,"ts":"%[var(txn.status)]","v":"%HV","m":"%HM","h":`+text("asked")+`,"u":`+text("url")+
 		`,"ua":`+text("agent")+`,"tr":`+text("trace")+`,"ti":[%TR,%Tw,%Tc,%Tr,%Ta],"e":"%ts"}`))
 }
 

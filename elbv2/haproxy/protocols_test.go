@@ -4,13 +4,10 @@ import (
 	"bytes"
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/binary"
-	"encoding/pem"
 	"io"
 	"net"
 	"net/http"
-	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -317,69 +314,6 @@ func TestTLSOfNetworkLoadBalancers(t *testing.T) {
 	}
 }
 
-// connect is a port of Service Connect that listens in this namespace.
-func connect(t *testing.T, protocol string, g haproxy.Group) *proxy {
-	lb := haproxy.LoadBalancer{ID: "connect/prod/api:80", Number: 7, Kind: haproxy.Connect,
-		Listeners: []haproxy.Listener{{ID: "0", Port: 80, Protocol: protocol, Rules: []haproxy.Rule{forward("api")}}}}
-	return serve(t, frame(lb, g))
-}
-
-func TestServiceConnectEjectsWhatFails(t *testing.T) {
-	p := connect(t, "HTTP", group("api", "HTTP", attributes{"outlier.failures": "3", "outlier.seconds": "3600"}))
-	bad := newTarget(t, "bad", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(500) })
-	good := newTarget(t, "good", nil)
-	p.set("api", bad.at, good.at)
-	failed, last := 0, 0
-	for i := range 40 {
-		if got := p.get("/"); got.status == 500 {
-			failed++
-			last = i
-		}
-	}
-	if failed < 3 || failed > 5 || last > 12 {
-		t.Errorf("%d of 40 failed, the last was number %d", failed, last)
-	}
-	// If all are out, they are all asked.
-	p.set("api", bad.at)
-	for range 20 {
-		if got := p.get("/"); got.status != 500 {
-			t.Errorf("got %d", got.status)
-		}
-	}
-	p.set("api")
-	if got := p.get("/"); got.status != 503 {
-		t.Errorf("without targets: got %d", got.status)
-	}
-}
-
-func TestServiceConnectAsksAnother(t *testing.T) {
-	p := connect(t, "HTTP", group("api", "HTTP", attributes{"outlier.failures": "1000"}))
-	busy := newTarget(t, "busy", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(503) })
-	p.set("api", busy.at, newTarget(t, "good", nil).at)
-	for range 20 {
-		if got := p.get("/"); got.status != 200 {
-			t.Errorf("got %d", got.status)
-		}
-	}
-	if got := p.get("/").body; strings.Contains(got, "X-Forwarded") {
-		t.Errorf("got %s", got)
-	}
-}
-
-func TestServiceConnectOfTCP(t *testing.T) {
-	p := connect(t, "TCP", group("api", "TCP", nil))
-	a, _ := echo(t, "a")
-	p.set("api", a)
-	c, err := net.Dial("tcp", p.address)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer c.Close()
-	if got := said(t, c, "x", 1); got != "a" {
-		t.Errorf("got %q", got)
-	}
-}
-
 func TestTheLogTellsEverything(t *testing.T) {
 	p := serve(t, frame(alb("HTTP", 80, rule("0123456789abcdef", forwardTo("web"), condition("path-pattern", "/a*")), rule("default", fixed(404, "no"))), group("web", "HTTP", nil)))
 	a := newTarget(t, "a", func(w http.ResponseWriter, r *http.Request) { w.WriteHeader(418); io.WriteString(w, "tea") })
@@ -428,47 +362,5 @@ func TestSlowStartBeginsWhenASlotIsMadeReady(t *testing.T) {
 	}
 	if !strings.Contains(state, " 127.0.0.1 1 4 100 100 ") { // operational state 1: starting
 		t.Errorf("got %s", state)
-	}
-}
-
-func TestSoundFindsWhatCannotBe(t *testing.T) {
-	ok := alb("HTTP", 80, forward("web"))
-	bad := func(change func(*haproxy.LoadBalancer)) haproxy.LoadBalancer {
-		lb := alb("HTTP", 80, forward("web"))
-		lb.ID, lb.Number = "app/bad/1", 2
-		change(&lb)
-		return lb
-	}
-	expired := certificate(t, "x", "x")
-	block, _ := pem.Decode([]byte(string(expired.PEM)))
-	if _, err := x509.ParseCertificate(block.Bytes); err != nil {
-		t.Fatal(err)
-	}
-	for name, lb := range map[string]haproxy.LoadBalancer{
-		"same number":    bad(func(lb *haproxy.LoadBalancer) { lb.Number = 1 }),
-		"number":         bad(func(lb *haproxy.LoadBalancer) { lb.Number = 1023 }),
-		"address":        bad(func(lb *haproxy.LoadBalancer) { lb.Addresses = []netip.Addr{{}} }),
-		"no certificate": bad(func(lb *haproxy.LoadBalancer) { lb.Listeners[0].Protocol = "HTTPS" }),
-		"half certificate": bad(func(lb *haproxy.LoadBalancer) {
-			lb.Listeners[0].Protocol, lb.Listeners[0].Certificates = "HTTPS", []string{"half"}
-		}),
-		"no default": bad(func(lb *haproxy.LoadBalancer) { lb.Listeners[0].Rules = nil }),
-		"protocol":   bad(func(lb *haproxy.LoadBalancer) { lb.Listeners[0].Protocol = "TCP" }),
-		"regex": bad(func(lb *haproxy.LoadBalancer) {
-			lb.Listeners[0].Rules = []haproxy.Rule{rule("1", fixed(200, ""), haproxy.Condition{Field: "path-pattern", Regex: []string{"(?=x)"}}), forward("web")}
-		}),
-		"control character": bad(func(lb *haproxy.LoadBalancer) {
-			lb.Listeners[0].Rules = []haproxy.Rule{rule("1", fixed(200, ""), condition("path-pattern", "a\nb")), forward("web")}
-		}),
-		"status": bad(func(lb *haproxy.LoadBalancer) { lb.Listeners[0].Rules[0].Action = fixed(100, "") }),
-	} {
-		f := haproxy.Frame{LoadBalancers: []haproxy.LoadBalancer{ok, lb}, Groups: []haproxy.Group{group("web", "HTTP", nil)}, Certificates: []haproxy.Certificate{{ID: "half", PEM: "-----BEGIN"}}}
-		sound, problems := haproxy.Sound(f)
-		if len(problems) != 1 || problems[0].LoadBalancer != lb.ID {
-			t.Errorf("%s: got %v", name, problems)
-		}
-		if len(sound.LoadBalancers[0].Listeners) != 1 || len(sound.LoadBalancers) > 1 && len(sound.LoadBalancers[1].Listeners) > 0 {
-			t.Errorf("%s: got %+v", name, sound)
-		}
 	}
 }
