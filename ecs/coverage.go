@@ -21,7 +21,6 @@ type Coverage struct {
 // Reasons that stand in many lines.
 const (
 	laterTaskSets  = "task sets: not built yet"
-	laterStrategy  = "blue/green, linear and canary deployments: not built yet"
 	laterProviders = "capacity providers: not built yet"
 	laterDaemons   = "managed daemons: not built yet"
 	laterExpress   = "Express services: not built yet"
@@ -63,15 +62,14 @@ func OperationCoverage() []Coverage {
 		{Refused, laterProviders, []string{
 			"CreateCapacityProvider", "DescribeCapacityProviders", "UpdateCapacityProvider", "DeleteCapacityProvider",
 		}},
-		{ActedOn, "rolling deployments", []string{"CreateService", "UpdateService"}},
+		{ActedOn, "", []string{"CreateService", "UpdateService"}},
 		{ActedOn, "", []string{
 			"DescribeServices", "ListServices", "DeleteService", "DescribeServiceDeployments", "ListServiceDeployments",
-			"GetTaskProtection", "UpdateTaskProtection",
+			"ContinueServiceDeployment", "GetTaskProtection", "UpdateTaskProtection",
 		}},
 		{ActedOn, "containerImages are shown without their digests; tags are not pinned yet", []string{"DescribeServiceRevisions"}},
 		{ActedOn, "stopType ROLLBACK", []string{"StopServiceDeployment"}},
 		{Refused, laterConnect, []string{"ListServicesByNamespace"}},
-		{Refused, "lifecycle hooks: not built yet", []string{"ContinueServiceDeployment"}},
 		{Refused, laterTaskSets, []string{
 			"CreateTaskSet", "DescribeTaskSets", "UpdateTaskSet", "DeleteTaskSet", "UpdateServicePrimaryTaskSet",
 		}},
@@ -216,7 +214,8 @@ func CreateServiceCoverage() []Coverage {
 		{"loadBalancers[].loadBalancerName", Refused, "Classic Load Balancers are not built"},
 		{"loadBalancers[].containerName", ActedOn, ""},
 		{"loadBalancers[].containerPort", ActedOn, ""},
-		{"loadBalancers[].advancedConfiguration", Refused, laterStrategy},
+		{"loadBalancers[].advancedConfiguration", ActedOn, ""},
+		{"loadBalancers[].advancedConfiguration.roleArn", StoredOnly, "load balancers are Berth's own"},
 		{"serviceRegistries", Refused, "service discovery: not built yet"},
 		{"desiredCount", ActedOn, ""},
 		{"clientToken", ActedOn, ""},
@@ -228,11 +227,12 @@ func CreateServiceCoverage() []Coverage {
 		{d + "maximumPercent", ActedOn, "a daemon's task stops before its successor starts, whatever the percentage"},
 		{d + "minimumHealthyPercent", ActedOn, ""},
 		{d + "alarms", Refused, "enable true is refused; CloudWatch alarms: not built yet"},
-		{d + "strategy", ActedOn, "ROLLING; " + laterStrategy},
-		{d + "bakeTimeInMinutes", Refused, laterStrategy},
-		{d + "lifecycleHooks", Refused, laterStrategy},
-		{d + "linearConfiguration", Refused, laterStrategy},
-		{d + "canaryConfiguration", Refused, laterStrategy},
+		{d + "strategy", ActedOn, "BLUE_GREEN also without load balancers, LINEAR and CANARY with; traffic shifts with Service Connect: not built yet"},
+		{d + "bakeTimeInMinutes", ActedOn, ""},
+		{d + "lifecycleHooks", ActedOn, "hookTargetArn is an HTTP(S) URL or the ARN of a task definition; Lambda functions are refused"},
+		{d + "lifecycleHooks[].roleArn", StoredOnly, laterRoles},
+		{d + "linearConfiguration", ActedOn, ""},
+		{d + "canaryConfiguration", ActedOn, ""},
 		{"deploymentConfiguration", ActedOn, ""},
 		{"placementConstraints", ActedOn, ""},
 		{"placementStrategy", ActedOn, ""},

@@ -2,6 +2,7 @@ package ecs
 
 import (
 	"log/slog"
+	"net/http"
 	"time"
 
 	api "berth/api/ecs"
@@ -36,6 +37,10 @@ type Deps struct {
 	Pages  *aws.Pages
 	Log    *slog.Logger
 	Config Config
+	// Alarms are those of CloudWatch; nil: there are none.
+	Alarms Alarms
+	// HookClient calls lifecycle hooks; nil: a client of its own.
+	HookClient *http.Client
 }
 
 // Service answers the ECS API. Operations that it does not have are answered by api.Unimplemented.
@@ -47,6 +52,8 @@ type Service struct {
 	pages  *aws.Pages
 	log    *slog.Logger
 	config Config
+	alarms Alarms
+	hooks  hookCaller
 
 	placing *placing
 }
@@ -59,14 +66,17 @@ func New(d Deps) *Service {
 	if d.Log == nil {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
-	return &Service{store: d.Store, now: d.Now, pages: d.Pages, log: d.Log, config: d.Config, placing: newPlacing(d.Store)}
+	return &Service{
+		store: d.Store, now: d.Now, pages: d.Pages, log: d.Log, config: d.Config, alarms: d.Alarms, hooks: newHookCaller(d.HookClient),
+		placing: newPlacing(d.Store),
+	}
 }
 
 // Tables lists the service's tables, for store.Open.
 func Tables() []store.AnyTable {
 	return []store.AnyTable{
 		Clusters, Families, TaskDefinitions, Tasks, RunTokens, Tombstones, AccountSettings,
-		ContainerInstances, InstanceDescriptions, Services, Deployments, ServiceEvents,
+		ContainerInstances, InstanceDescriptions, Services, Deployments, Hooks, ServiceEvents,
 	}
 }
 
@@ -78,7 +88,7 @@ func (s *Service) Reconcilers() []reconcile.Reconciler {
 		LostTaskReconciler{store: s.store, now: s.now},
 		s.InstanceReconciler(),
 		TaskDefinitionReconciler{store: s.store},
-		ServiceReconciler{s}, s.expireDeployments(), s.expireServiceEvents(),
+		ServiceReconciler{s}, HookReconciler{s}, s.expireDeployments(), s.expireServiceEvents(),
 		s.expireClusters(), s.expireRunTokens(), s.expireTombstones(),
 	}
 }

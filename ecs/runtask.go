@@ -86,6 +86,7 @@ type launch struct {
 	*request
 	definition TaskDefinition
 	merged     api.TaskDefinition
+	images     map[string]string // Task.Images
 	tags       map[string]string
 	group      string
 	needs      Reservation
@@ -280,7 +281,7 @@ func (l *launch) task(i int, instance string, held Reservation) Task {
 	t := Task{
 		Account: l.caller.Account, Region: l.caller.Region, Cluster: clusterNameOf(l.cluster), ID: l.ids[i], Instance: instance,
 		Family: l.definition.Family, Revision: l.definition.Revision, Launch: cmp.Or(l.launchType, api.LaunchTypeEC2), Exec: l.exec, Group: l.group, StartedBy: l.startedBy,
-		Created: l.now, Overrides: l.overrides, Reserved: &held, Tags: l.tags,
+		Created: l.now, Overrides: l.overrides, Images: l.images, Reserved: &held, Tags: l.tags,
 		Desired: StateRunning, Last: StatePending, Version: 1,
 	}
 	devices := held.GPUs

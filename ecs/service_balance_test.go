@@ -385,10 +385,10 @@ func TestLoadBalancersAreChecked(t *testing.T) {
 		{`{"containerName":"app","containerPort":80}`, "InvalidParameterException: Target group ARN can not be blank."},
 		{`{"targetGroupArn":"` + string(g.ARN()) + `","containerName":"no","containerPort":80}`, "InvalidParameterException: The container no does not exist in the task definition."},
 		{`{"targetGroupArn":"` + string(g.ARN()) + `","containerName":"app","containerPort":81}`, "InvalidParameterException: The container app did not have a container port 81 defined."},
-		{entry(g) + "," + entry(g), "InvalidParameterException: The target group with targetGroupArn " + string(g.ARN()) + " is given more than once."},
+		{entry(g) + "," + entry(g), "InvalidParameterException: Duplicate targetGroupArn found: " + string(g.ARN())},
 		{many, "InvalidParameterException: loadBalancers can have at most 5 items."},
 		{`{"targetGroupArn":"` + string(g.ARN()) + `","containerName":"app","containerPort":80,"advancedConfiguration":{}}`,
-			"ClientException: loadBalancers.advancedConfiguration (blue/green, linear and canary deployments) is not supported by this Berth yet."},
+			"InvalidParameterException: alternateTargetGroupArn can not be blank."},
 	} {
 		if got := w.call("CreateService", `{"serviceName":"x","desiredCount":1,"taskDefinition":"web","loadBalancers":[`+row.lbs+`]}`); got != row.want {
 			t.Errorf("create %s: got %q, want %q", row.lbs, got, row.want)

@@ -11,6 +11,9 @@ import (
 
 // CreateService makes a service and its first deployment. The same request again returns the service that there is.
 func (s *Service) CreateService(ctx context.Context, in *api.CreateServiceRequest) (*api.CreateServiceResponse, error) {
+	if err := s.checkAlarms(in.DeploymentConfiguration); err != nil {
+		return nil, err
+	}
 	v, err := newService(aws.CallerFrom(ctx), in)
 	if err != nil {
 		return nil, err
@@ -41,6 +44,9 @@ func (s *Service) CreateService(ctx context.Context, in *api.CreateServiceReques
 			return err
 		}
 		if err := checkGroups(tx, in.LoadBalancers, d); err != nil {
+			return err
+		}
+		if err := checkAdvanced(tx, out.Config.Strategy, in.LoadBalancers, d); err != nil {
 			return err
 		}
 		out.newDeployment(tx, ids, d, in.LoadBalancers, out.Created)

@@ -27,13 +27,17 @@ func (v *ServiceRecord) takeBalancers(given []api.LoadBalancer, role *string) er
 	if len(given) > maxTargetGroups {
 		return invalid("loadBalancers can have at most %d items.", maxTargetGroups)
 	}
+	if classic := func(b api.LoadBalancer) bool { return value(b.LoadBalancerName) != "" }; slices.ContainsFunc(given, classic) &&
+		slices.ContainsFunc(given, func(b api.LoadBalancer) bool { return !classic(b) }) {
+		return invalid("All loadBalancers must be strictly either ELBv1 (defining loadBalancerName) or ELBv2 (defining targetGroupArn)")
+	}
 	seen := map[string]bool{}
 	for _, b := range given {
 		if err := checkBalancer(b); err != nil {
 			return err
 		}
 		if seen[*b.TargetGroupArn] {
-			return invalid("The target group with targetGroupArn %s is given more than once.", *b.TargetGroupArn)
+			return invalid("Duplicate targetGroupArn found: %s", *b.TargetGroupArn)
 		}
 		seen[*b.TargetGroupArn] = true
 	}
@@ -50,10 +54,10 @@ func checkBalancer(b api.LoadBalancer) error {
 	switch {
 	case value(b.LoadBalancerName) != "" && value(b.TargetGroupArn) != "":
 		return invalid("loadBalancerName and targetGroupArn cannot both be specified.")
+	case value(b.LoadBalancerName) != "" && b.AdvancedConfiguration != nil:
+		return invalid("advancedConfiguration field is not allowed with ELBv1 loadBalancers")
 	case value(b.LoadBalancerName) != "":
 		return notYet("loadBalancers.loadBalancerName (Classic Load Balancers; use targetGroupArn)")
-	case b.AdvancedConfiguration != nil:
-		return notYet("loadBalancers.advancedConfiguration (blue/green, linear and canary deployments)")
 	case value(b.TargetGroupArn) == "":
 		return invalid("Target group ARN can not be blank.")
 	case value(b.ContainerName) == "":

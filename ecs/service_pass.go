@@ -22,6 +22,7 @@ const (
 
 // pass is one look at one service inside a transaction: read, decide, write.
 type pass struct {
+	s    *Service     // nil where only a look is taken
 	r    store.Reader // what is read: tx, but where only a look is taken
 	tx   *store.Tx
 	now  time.Time
@@ -54,8 +55,12 @@ func (p *pass) run(key string) {
 	p.v.Notes = slices.Clone(p.v.Notes)
 	was := p.load()
 	seen := p.look()
-	p.turn()
-	p.step(seen)
+	if d := p.staged(); d != nil {
+		p.stage(d, seen)
+	} else {
+		p.turn()
+		p.step(seen)
+	}
 	for number, d := range p.live {
 		if !reflect.DeepEqual(*d, was[number]) {
 			Deployments.Put(p.tx, *d)
@@ -250,7 +255,7 @@ func (p *pass) step(seen []rollout.Task) {
 	}
 	p.start(l, plan)
 	p.report(primary, plan)
-	if plan.Steady {
+	if plan.Steady && p.baked(primary) {
 		p.complete(primary)
 	}
 }
@@ -261,6 +266,9 @@ func (p *pass) wanted(primary *Deployment) (want rollout.Service, l *launch, ok 
 	want = rollout.Service{
 		Desired: int(p.v.Desired), MinPercent: int(value(p.v.Config.MinimumHealthyPercent)), MaxPercent: int(value(p.v.Config.MaximumPercent)),
 		Primary: p.v.Primary, Halted: primary.State == RolloutFailed, Ending: p.v.Draining, Force: p.v.Force, Pause: primary.pause(), Daemon: p.v.Daemon,
+	}
+	if primary.Life != nil && primary.State == RolloutFailed {
+		want.Desired = 0 // it was the first deployment of the service and did not take traffic as it should: there is nothing to run
 	}
 	l, err := p.v.launch(*definition)
 	switch {
@@ -317,6 +325,7 @@ func (p *pass) start(l *launch, plan rollout.Plan) {
 		return
 	}
 	l.now, l.ids = MillisOf(p.now), p.ids
+	p.ids = p.ids[n:]
 	var picks []pick
 	if p.v.Daemon {
 		for _, id := range plan.StartOn[:n] {
@@ -342,7 +351,7 @@ func (p *pass) start(l *launch, plan rollout.Plan) {
 		Tasks.Put(p.tx, t)
 		made = append(made, "(task "+t.ID+")")
 	}
-	if p.started = len(made); len(made) > 0 {
+	if p.started += len(made); len(made) > 0 {
 		p.event("has started %d tasks: %s.", len(made), strings.Join(made, " "))
 	}
 	if refused == nil {

@@ -65,24 +65,19 @@ func (l later) refuse() error {
 	return notYet("deploymentController " + string(l.controller.Type))
 }
 
+// owner is what a deployment configuration is checked for.
+type owner struct {
+	caller aws.Caller
+	daemon bool
+}
+
 // deploymentConfig merges what is given into what is there (the defaults, on creation) and checks it.
-func deploymentConfig(in *api.DeploymentConfiguration, have api.DeploymentConfiguration, daemon bool) (api.DeploymentConfiguration, error) {
+func deploymentConfig(o owner, in *api.DeploymentConfiguration, have api.DeploymentConfiguration) (api.DeploymentConfiguration, error) {
 	if in == nil {
 		return have, nil
 	}
-	switch {
-	case in.Strategy != "" && !slices.Contains(in.Strategy.Values(), string(in.Strategy)):
-		return have, invalid("Invalid deployment strategy '%s'. Valid values: %v", in.Strategy, in.Strategy.Values())
-	case in.Strategy != "" && in.Strategy != api.DeploymentStrategyRolling:
-		return have, notYet("deploymentConfiguration.strategy " + string(in.Strategy))
-	case len(in.LifecycleHooks) > 0:
-		return have, notYet("deploymentConfiguration.lifecycleHooks")
-	case in.LinearConfiguration != nil, in.CanaryConfiguration != nil:
-		return have, invalid("linearConfiguration and canaryConfiguration can be given with their own deployment strategy only.")
-	case value(in.BakeTimeInMinutes) != 0:
-		return have, notYet("deploymentConfiguration.bakeTimeInMinutes")
-	case in.Alarms != nil && value(in.Alarms.Enable):
-		return have, notYet("deploymentConfiguration.alarms (CloudWatch alarms)")
+	if err := takeStrategy(o.caller, in, &have, o.daemon); err != nil {
+		return have, err
 	}
 	if in.MaximumPercent != nil {
 		have.MaximumPercent = in.MaximumPercent
@@ -98,7 +93,7 @@ func deploymentConfig(in *api.DeploymentConfiguration, have api.DeploymentConfig
 		have.DeploymentCircuitBreaker = made
 	}
 	if a := in.Alarms; a != nil {
-		have.Alarms = &api.DeploymentAlarms{AlarmNames: orEmpty(a.AlarmNames), Enable: new(false), Rollback: new(value(a.Rollback))}
+		have.Alarms = &api.DeploymentAlarms{AlarmNames: orEmpty(a.AlarmNames), Enable: new(value(a.Enable)), Rollback: new(value(a.Rollback))}
 	}
 	least, most := value(have.MinimumHealthyPercent), value(have.MaximumPercent)
 	switch {
@@ -106,7 +101,7 @@ func deploymentConfig(in *api.DeploymentConfiguration, have api.DeploymentConfig
 		return have, invalid("minimumHealthyPercent must be between 0 and 100")
 	case most <= 0:
 		return have, invalid("maximumPercent must be greater than 0")
-	case most < least || !daemon && most < 100:
+	case most < least || !o.daemon && most < 100:
 		return have, invalid("maximumPercent must be at least 100 and not less than minimumHealthyPercent")
 	}
 	return have, nil
@@ -137,7 +132,7 @@ type settings struct {
 
 // apply checks the settings and puts those that are given into the record.
 func (s settings) apply(v *ServiceRecord) (err error) {
-	if v.Config, err = deploymentConfig(s.config, v.Config, v.Daemon); err != nil {
+	if v.Config, err = deploymentConfig(owner{aws.Caller{Account: v.Account, Region: v.Region}, v.Daemon}, s.config, v.Config); err != nil {
 		return err
 	}
 	if s.strategy != nil {

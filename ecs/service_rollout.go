@@ -113,6 +113,9 @@ func (p *pass) turn() {
 		p.rollBack(d, "Service deployment rolled back on request.")
 		return
 	}
+	if p.alarmed(d) {
+		return
+	}
 	breaker := p.v.breaker()
 	if d.State != RolloutInProgress || !breaker.Tripped(int(d.Failed), int(p.v.Desired)) {
 		return
@@ -122,6 +125,11 @@ func (p *pass) turn() {
 	if breaker.Rollback && p.rollBack(d, "Service deployment rolled back because the circuit breaker threshold was exceeded.") {
 		return
 	}
+	p.stay(d, "Service deployment stopped because the circuit breaker threshold was exceeded.")
+}
+
+// stay ends a failed deployment that is not rolled back: it stays primary, and nothing more is started of it.
+func (p *pass) stay(d *Deployment, why string) {
 	at := MillisOf(p.now)
 	if from := p.live[d.Back]; from != nil {
 		from.Status, from.Finished, from.Updated = api.ServiceDeploymentStatusRollbackFailed, at, at
@@ -129,8 +137,38 @@ func (p *pass) turn() {
 	}
 	if d.under() {
 		d.Status, d.Stopped = api.ServiceDeploymentStatusStopped, at
-		d.StatusReason = "Service deployment stopped because the circuit breaker threshold was exceeded."
+		d.StatusReason = why
 	}
+}
+
+// alarmed fails a rolling deployment of which an alarm is in ALARM. A service's first has nothing to return to: it is not watched.
+func (p *pass) alarmed(d *Deployment) bool {
+	if d.State != RolloutInProgress || p.v.Completed == "" || p.v.Completed == d.Number || len(p.alarms(d)) == 0 {
+		return false
+	}
+	p.fail(d, "ECS deployment failed: alarm(s) detected.")
+	p.event("(deployment %s) deployment failed: alarm detected.", deploymentPrefix+d.Number)
+	if !value(p.v.Config.Alarms.Rollback) || !p.rollBack(d, "Service deployment rolled back because of alarm(s) in state ALARM.") {
+		p.stay(d, "Service deployment stopped because of alarm(s) in state ALARM.")
+	}
+	return true
+}
+
+// baked says whether the bake time of a rolling deployment whose tasks are as they are wanted is over.
+func (p *pass) baked(d *Deployment) bool {
+	bake := minutes(p.v.Config.BakeTimeInMinutes)
+	if a := p.v.Config.Alarms; p.v.Config.BakeTimeInMinutes == nil && p.s.alarms != nil && a != nil && value(a.Enable) {
+		bake = alarmBake
+	}
+	if bake == 0 || d.State != RolloutInProgress || d.Back != "" || p.v.Completed == "" || p.v.Completed == d.Number {
+		return true
+	}
+	if d.Baking == 0 {
+		d.Baking = MillisOf(p.now)
+	}
+	left := d.Baking.Time().Add(bake).Sub(p.now)
+	p.wake(left)
+	return left <= 0
 }
 
 func (p *pass) fail(d *Deployment, reason string) {

@@ -15,6 +15,9 @@ func (s *Service) UpdateService(ctx context.Context, in *api.UpdateServiceReques
 	if value(in.Service) == "" {
 		return nil, invalid("Service can not be blank.")
 	}
+	if err := s.checkAlarms(in.DeploymentConfiguration); err != nil {
+		return nil, err
+	}
 	if err := (later{
 		registries: in.ServiceRegistries, connect: in.ServiceConnectConfiguration,
 		volumes: in.VolumeConfigurations, lattice: in.VpcLatticeConfigurations, providers: in.CapacityProviderStrategy,
@@ -70,7 +73,7 @@ func updateService(tx *store.Tx, c aws.Caller, v ServiceRecord, in *api.UpdateSe
 		}
 		d, known = given, true
 	}
-	balancers := primary.Balancers
+	balancers := primary.configured()
 	if in.LoadBalancers != nil {
 		if err := v.takeBalancers(in.LoadBalancers, nil); err != nil {
 			return v, err
@@ -84,8 +87,13 @@ func updateService(tx *store.Tx, c aws.Caller, v ServiceRecord, in *api.UpdateSe
 		if err := checkUpdatedGroups(tx, in.LoadBalancers, balancers, d); err != nil {
 			return v, err
 		}
+		if in.LoadBalancers != nil || in.DeploymentConfiguration != nil {
+			if err := checkAdvanced(tx, v.Config.Strategy, balancers, d); err != nil {
+				return v, err
+			}
+		}
 	}
-	if value(in.ForceNewDeployment) || d.Key() != primary.DefinitionKey() || !sameBalancers(balancers, primary.Balancers) {
+	if value(in.ForceNewDeployment) || d.Key() != primary.DefinitionKey() || !sameBalancers(balancers, primary.configured()) {
 		if !known {
 			return v, clientError(msgDefinitionNotFound)
 		}

@@ -29,6 +29,10 @@ type Deployment struct {
 	Launch   api.LaunchType `json:"lt"`
 	// Balancers are the target groups in which its tasks are registered.
 	Balancers []api.LoadBalancer `json:"lb,omitzero"`
+	// Alternate says that those are the ones that the user gave as alternate target groups.
+	Alternate bool `json:"al,omitzero"`
+	// Blue is the number of the deployment that one which shifts traffic replaces; empty: none.
+	Blue string `json:"bl,omitzero"`
 	// Sources are the numbers of the deployments that it replaced.
 	Sources []string `json:"so,omitzero"`
 	// Config is the deployment configuration when it began.
@@ -40,6 +44,16 @@ type Deployment struct {
 	Reason  string       `json:"w,omitzero"`
 	Updated Millis       `json:"ut"`
 	Gone    bool         `json:"go,omitzero"`
+	// Life is where a deployment that shifts traffic stands; nil for rolling ones. It is replaced, never changed in place.
+	// Written by: CreateService, UpdateService, the reconciler.
+	Life *rollout.Lifecycle `json:"li,omitzero"`
+	// Baking is when the tasks of a rolling deployment were first as they are wanted. Written by: the reconciler.
+	Baking Millis `json:"bk1,omitzero"`
+	// Muted are the alarms that were in ALARM when they were first looked at (Watched): they cannot fail it. Written by: the reconciler.
+	Muted   []string `json:"am,omitzero"`
+	Watched bool     `json:"aw,omitzero"`
+	// Triggered are the alarms that failed it. Written by: the reconciler.
+	Triggered []string `json:"at,omitzero"`
 	// Back is the number of the failed deployment that this one is rolled back from. Written by: the reconciler.
 	Back string `json:"bk,omitzero"`
 
@@ -172,6 +186,7 @@ func (v *ServiceRecord) newDeployment(tx *store.Tx, ids deploymentIDs, d TaskDef
 	for old := range Deployments.By(tx, byDeploymentLive, v.Key()) {
 		made.Sources = append(made.Sources, old.Number)
 	}
+	v.begin(tx, &made, now)
 	v.supersede(tx, now)
 	v.Primary, v.Current = made.Number, made.Number
 	Deployments.Put(tx, made)

@@ -169,6 +169,15 @@ func deploymentWire(r store.Reader, v ServiceRecord, d Deployment) api.ServiceDe
 			Reason: new(d.RollbackReason), StartedAt: d.RollbackAt.wire(), ServiceRevisionArn: new(string(d.revisionARN(d.RollbackTo))),
 		}
 	}
+	out.DeploymentCircuitBreaker, out.Alarms = d.breakerWire(v), d.alarmsWire()
+	if d.Life != nil {
+		d.showLife(r, &out)
+	}
+	return out
+}
+
+// breakerWire is the circuit breaker as the API shows it.
+func (d Deployment) breakerWire(v ServiceRecord) *api.ServiceDeploymentCircuitBreaker {
 	breaker := ServiceRecord{Config: d.Config, Daemon: v.Daemon}.breaker()
 	shown := &api.ServiceDeploymentCircuitBreaker{Status: api.ServiceDeploymentRollbackMonitorsStatusDisabled}
 	if breaker.Enabled {
@@ -181,8 +190,7 @@ func deploymentWire(r store.Reader, v ServiceRecord, d Deployment) api.ServiceDe
 			shown.Status = api.ServiceDeploymentRollbackMonitorsStatusMonitoringComplete
 		}
 	}
-	out.DeploymentCircuitBreaker = shown
-	return out
+	return shown
 }
 
 func (d Deployment) summary(v ServiceRecord, number string, counts map[string]taskCount) api.ServiceRevisionSummary {
@@ -220,9 +228,10 @@ func (s *Service) DescribeServiceRevisions(ctx context.Context, in *api.Describe
 func revisionWire(r store.Reader, v ServiceRecord, d Deployment) api.ServiceRevision {
 	out := api.ServiceRevision{
 		ServiceRevisionArn: new(string(d.RevisionARN())), ServiceArn: new(string(v.ARN())), ClusterArn: new(string(clusterARN(d.Account, d.Region, d.Cluster))),
-		TaskDefinition: new(string(d.DefinitionARN())), LaunchType: d.Launch, LoadBalancers: orEmpty(d.Balancers),
+		TaskDefinition: new(string(d.DefinitionARN())), LaunchType: d.Launch, LoadBalancers: orEmpty(d.configured()),
 		ServiceRegistries: []api.ServiceRegistry{}, ContainerImages: []api.ContainerImage{}, GuardDutyEnabled: new(false), CreatedAt: d.Created.wire(),
 	}
+	out.ResolvedConfiguration = d.resolved()
 	definition, _ := TaskDefinitions.Get(r, d.DefinitionKey())
 	for _, c := range definition.Definition.ContainerDefinitions {
 		out.ContainerImages = append(out.ContainerImages, api.ContainerImage{ContainerName: c.Name, Image: c.Image})
@@ -247,8 +256,11 @@ func (s *Service) StopServiceDeployment(ctx context.Context, in *api.StopService
 		switch {
 		case !ok:
 			return aws.Errorf("ServiceDeploymentNotFoundException", msgDeploymentNotFound)
-		case d.Status == api.ServiceDeploymentStatusRollbackRequested, d.Status == api.ServiceDeploymentStatusRollbackInProgress:
+		case d.Status == api.ServiceDeploymentStatusRollbackRequested, d.Status == api.ServiceDeploymentStatusRollbackInProgress,
+			d.Status == api.ServiceDeploymentStatusStopRequested:
 			return nil
+		case d.under() && d.Life != nil && v.Current == d.Number:
+			// Without an old revision its tasks end.
 		case !d.under() || v.Primary != d.Number:
 			return aws.Errorf(codeConflict, msgDeploymentOver)
 		case v.Completed == "" || v.Completed == d.Number:

@@ -30,6 +30,8 @@ type Task struct {
 	StartedBy string            `json:"sb,omitzero"`
 	Created   Millis            `json:"ct"`
 	Overrides *api.TaskOverride `json:"o,omitzero"` // verbatim, only when given
+	// Images are what containers run instead of their definition's image, by name. Written by: the reconciler "ecs.hook".
+	Images map[string]string `json:"im,omitzero"`
 	// Reserved is what the task holds on its container instance; nil once it is given back.
 	// Written by: RunTask, StartTask; cleared where the task becomes STOPPED (finish).
 	Reserved *Reservation `json:"rs,omitzero"`

@@ -115,7 +115,7 @@ func (w *taskWire) instance(t Task) instanceState {
 // task is a task as the API shows it.
 func (w *taskWire) task(t Task, tags bool) api.Task {
 	definition := w.definition(t).Definition
-	merged := MergeOverrides(definition, t.Overrides)
+	merged := t.Merge(definition)
 	out := api.Task{
 		TaskArn: new(string(t.ARN())), ClusterArn: new(string(t.ClusterARN())), TaskDefinitionArn: new(string(t.DefinitionARN())),
 		Attachments: []api.Attachment{}, Attributes: []api.Attribute{}, InferenceAccelerators: []api.InferenceAccelerator{}, Tags: []api.Tag{},

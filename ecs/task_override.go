@@ -156,12 +156,33 @@ func mergeEnvironment(base, over []api.KeyValuePair) []api.KeyValuePair {
 	return out
 }
 
-// overrideHash tells definitions with different overrides apart; "" without overrides.
-func overrideHash(o *api.TaskOverride) string {
-	if o == nil {
+// Merge is the definition as the task runs it, with overrides and images. It does not change its argument.
+func (t Task) Merge(d api.TaskDefinition) api.TaskDefinition {
+	d = MergeOverrides(d, t.Overrides)
+	if len(t.Images) == 0 {
+		return d
+	}
+	d.ContainerDefinitions = slices.Clone(d.ContainerDefinitions)
+	for i := range d.ContainerDefinitions {
+		c := &d.ContainerDefinitions[i]
+		if image := t.Images[value(c.Name)]; image != "" {
+			c.Image = new(image)
+		}
+	}
+	return d
+}
+
+// overrideHash tells definitions with different overrides or images apart; "" without either.
+func overrideHash(o *api.TaskOverride, images map[string]string) string {
+	if o == nil && len(images) == 0 {
 		return ""
 	}
 	raw, err := json.Marshal(o)
+	if err == nil && len(images) > 0 {
+		var more []byte
+		more, err = json.Marshal(images)
+		raw = append(raw, more...)
+	}
 	if err != nil {
 		panic("unreachable: a decoded override can be encoded: " + err.Error())
 	}

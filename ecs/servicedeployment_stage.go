@@ -1,0 +1,81 @@
+package ecs
+
+import (
+	"slices"
+
+	api "berth/api/ecs"
+	"berth/ecs/rollout"
+	"berth/store"
+)
+
+// showLife adds what a deployment has that shifts traffic: stage, hooks and weights.
+func (d Deployment) showLife(r store.Reader, out *api.ServiceDeployment) {
+	out.LifecycleStage = lifecycleStage(*d.Life)
+	out.LifecycleHookDetails = hookDetails(r, d)
+	if len(d.Balancers) == 0 {
+		return
+	}
+	target := out.TargetServiceRevision
+	target.RequestedProductionTrafficWeight = new(percentOf(d.Life.Production))
+	if d.tested() {
+		target.RequestedTestTrafficWeight = new(percentOf(d.Life.Test))
+	}
+	for i, number := range d.Sources {
+		source := &out.SourceServiceRevisions[i]
+		rest, tests := 0, 0
+		if number == d.Blue {
+			rest, tests = rollout.All-d.Life.Production, rollout.All-d.Life.Test
+		}
+		source.RequestedProductionTrafficWeight = new(percentOf(rest))
+		if d.tested() {
+			source.RequestedTestTrafficWeight = new(percentOf(tests))
+		}
+	}
+}
+
+// lifecycleStage is the stage as service deployments show it. They have none for the hooks before a step of the production shift: the
+// first is shown as the stage before, the others as the shift.
+func lifecycleStage(l rollout.Lifecycle) api.ServiceDeploymentLifecycleStage {
+	s := l.Stage
+	switch {
+	case s == rollout.PreProductionShift && l.Step == 0:
+		s = rollout.PostTestShift
+	case s == rollout.PreProductionShift:
+		s = rollout.ProductionShift
+	}
+	return api.ServiceDeploymentLifecycleStage(s.String())
+}
+
+// alarmsWire are the alarms as the API shows them.
+func (d Deployment) alarmsWire() *api.ServiceDeploymentAlarms {
+	a := d.Config.Alarms
+	if a == nil || !value(a.Enable) {
+		return &api.ServiceDeploymentAlarms{Status: api.ServiceDeploymentRollbackMonitorsStatusDisabled}
+	}
+	out := &api.ServiceDeploymentAlarms{
+		Status: api.ServiceDeploymentRollbackMonitorsStatusMonitoring, AlarmNames: slices.Clone(a.AlarmNames), TriggeredAlarmNames: d.Triggered,
+	}
+	switch {
+	case len(d.Triggered) > 0:
+		out.Status = api.ServiceDeploymentRollbackMonitorsStatusTriggered
+	case !d.under():
+		out.Status = api.ServiceDeploymentRollbackMonitorsStatusMonitoringComplete
+	}
+	return out
+}
+
+// resolved are the target groups that a revision uses, with the rules that send production traffic there.
+func (d Deployment) resolved() *api.ResolvedConfiguration {
+	if len(d.Balancers) == 0 {
+		return nil
+	}
+	out := &api.ResolvedConfiguration{}
+	for _, b := range d.Balancers {
+		one := api.ServiceRevisionLoadBalancer{TargetGroupArn: b.TargetGroupArn}
+		if a := b.AdvancedConfiguration; a != nil {
+			one.ProductionListenerRule = a.ProductionListenerRule
+		}
+		out.LoadBalancers = append(out.LoadBalancers, one)
+	}
+	return out
+}
