@@ -66,6 +66,14 @@ func (h Hook) taskKey() string {
 	return strings.Join(parts[:min(3, len(parts))], "/") + "/" + h.Task
 }
 
+// service is the key of the hook's service.
+func (h *Hook) service() string {
+	if h == nil {
+		return ""
+	}
+	return h.Deployment[:max(0, strings.LastIndexByte(h.Deployment, '/'))]
+}
+
 func (h Hook) over() bool {
 	return h.Status != api.DeploymentLifecycleHookStatusInProgress && h.Status != api.DeploymentLifecycleHookStatusAwaitingAction
 }

@@ -39,6 +39,7 @@ func (v ServiceReconciler) Triggers() []reconcile.Trigger {
 	return []reconcile.Trigger{
 		reconcile.OnSelf(Services),
 		reconcile.On(Deployments, func(d Deployment) []string { return one(!d.Gone, d.ServiceKey()) }),
+		reconcile.OnChange(Hooks, func(_, next *Hook) []string { return one(next != nil && next.over(), next.service()) }),
 		reconcile.On(Tasks, func(t Task) []string { return one(t.ServiceKey() != "", t.ServiceKey()) }),
 		reconcile.OnChange(ContainerInstances, v.instanceChanged),
 		reconcile.OnChange(InstanceDescriptions, func(_, next *InstanceDescription) []string {

@@ -384,7 +384,9 @@ func TestBrokenRulesRollBack(t *testing.T) {
 		change     func(*shifting)
 	}{
 		{"gone", ". One or more rules not found", func(w *shifting) {
-			w.write(func(tx *store.Tx) { elbv2.Rules.Delete(tx, testAccount+"/"+testRegion+"/app/lb/0000000000000001/l/test") })
+			w.write(func(tx *store.Tx) {
+				elbv2.Rules.Delete(tx, testAccount+"/"+testRegion+"/app/lb/0000000000000001/l/test")
+			})
 		}},
 		{"two groups serve", ". productionListenerRule PRODUCTION should have exactly one target group serving traffic but found 2 target groups which are serving traffic", func(w *shifting) {
 			w.write(func(tx *store.Tx) {
