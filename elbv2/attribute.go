@@ -60,6 +60,13 @@ func (s attributeSet) keys(kind string) (out []string) {
 	return out
 }
 
+// kept are those of set that a type or a protocol has.
+func (s attributeSet) kept(kind string, set map[string]string) map[string]string {
+	out := maps.Clone(set)
+	maps.DeleteFunc(out, func(k, _ string) bool { return !slices.Contains(s.keys(kind), k) })
+	return out
+}
+
 // pair is an attribute as the API has it.
 type pair struct{ key, value *string }
 
@@ -136,9 +143,9 @@ func isNumber(low, high int) func(string) string {
 }
 
 var (
-	logGroupName = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]{0,512}$`)
-	logPrefix    = regexp.MustCompile(`^[!\-_.*'()/A-Za-z0-9]{0,512}$`)
-	headerName   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,40}$`)
+	logBucket  = regexp.MustCompile(`^[.\-_A-Za-z0-9]{0,255}$`)
+	logPrefix  = regexp.MustCompile(`^[!\-_.*'()/A-Za-z0-9]{0,512}$`)
+	headerName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,40}$`)
 )
 
 func isLike(pattern *regexp.Regexp, want string) func(string) string {

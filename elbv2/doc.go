@@ -13,7 +13,13 @@
 // Files:
 //
 //	elbv2.go        Service, Deps, tables, reconcilers
-//	loadbalancer.go, listener.go, rule.go, targetgroup.go   records and operations
+//	loadbalancer.go, listener.go, rule.go, targetgroup.go   records
+//	loadbalancer_create.go, *_operations.go, *_attribute.go, *_certificate.go   operations of a noun
+//	rule_action.go, rule_condition.go   what is asked of actions, conditions and transforms
+//	attribute.go    attributes of load balancers and listeners: names, defaults, values
+//	tag.go, limit.go, sslpolicy.go, truststore.go   what is there for all
+//	failure.go, page.go   errors that several operations have; pages of lists
+//	coverage.go     what is refused or stored only, and why
 //	target.go       targets: register, deregister, and the end of draining (target_reconciler.go)
 //	health.go       what machines report of targets, and what follows from several reports (pure)
 //	ingress.go      machines that carry traffic

@@ -14,19 +14,20 @@ type Listener struct {
 	ID           string `json:"i"`  // 16 hex digits. Written by: CreateListener
 
 	// Written by: CreateListener, ModifyListener.
-	Port           int32                               `json:"p"`
-	Protocol       api.ProtocolEnum                    `json:"pr"`
-	SSLPolicy      string                              `json:"sp,omitzero"`
-	ALPN           []string                            `json:"al,omitzero"`
-	DefaultActions []api.Action                        `json:"da"` // also by SetForward
-	Mutual         *api.MutualAuthenticationAttributes `json:"ma,omitzero"`
-	Certificate    string                              `json:"ce,omitzero"` // ARN of the default certificate
+	Port           int32            `json:"p"`
+	Protocol       api.ProtocolEnum `json:"pr"`
+	SSLPolicy      string           `json:"sp,omitzero"`
+	ALPN           []string         `json:"al,omitzero"`
+	DefaultActions []api.Action     `json:"da"`          // also by SetForward
+	Certificate    string           `json:"ce,omitzero"` // ARN of the default certificate
 	// Certificates are further ones, chosen by SNI. Written by: AddListenerCertificates, RemoveListenerCertificates.
 	Certificates []string `json:"cs,omitzero"`
 	// Attributes are those that were set. Written by: ModifyListenerAttributes.
 	Attributes map[string]string `json:"at,omitzero"`
 	// Written by: CreateListener, AddTags, RemoveTags.
 	Tags map[string]string `json:"t,omitzero"`
+	// DefaultTags are those of the default rule, which has no record. Written by: AddTags, RemoveTags.
+	DefaultTags map[string]string `json:"dt,omitzero"`
 }
 
 // Listeners is the table of listeners, by the load balancer's key/ID.

@@ -2,7 +2,6 @@ package elbv2
 
 import (
 	"context"
-	"strings"
 
 	api "berth/api/elbv2"
 	"berth/store"
@@ -13,25 +12,26 @@ const (
 	noIPv6        = "there is no IPv6"
 	noWAF         = "there is no WAF"
 	noZonalShift  = "there is no zonal shift"
-	logsToGroup   = "the bucket names a log group of CloudWatch Logs"
 	noSuchLogs    = "not built yet; enabling it is refused"
 	everyZone     = "each machine balances over the targets of all zones"
 	noSecondaries = "a load balancer runs out of no ports; only 0 is accepted"
 )
 
-// Attributes of load balancers that other code looks at.
+// What buckets and prefixes are made of, in words.
 const (
-	attrDeletionProtection = "deletion_protection.enabled"
-	attrAccessLogs         = "access_logs.s3.enabled"
-	attrAccessLogsBucket   = "access_logs.s3.bucket"
+	bucketWords = "must have at most 255 letters, digits, periods, hyphens and underscores"
+	prefixWords = "must have at most 512 characters of those that are safe in keys of S3"
 )
+
+// attrDeletionProtection is the attribute that keeps a load balancer from being deleted.
+const attrDeletionProtection = "deletion_protection.enabled"
 
 // loadBalancerAttributes has every attribute of application and network load balancers.
 // Source: the model, LoadBalancerAttribute$Key.
 var loadBalancerAttributes = attributeSet{
-	{attrAccessLogs, bothTypes, "false", isBoolean, ActedOn, logsToGroup},
-	{attrAccessLogsBucket, bothTypes, "", isLike(logGroupName, "must be the name of a log group"), ActedOn, logsToGroup},
-	{"access_logs.s3.prefix", bothTypes, "", isLike(logPrefix, "must be a prefix of names of log streams"), ActedOn, logsToGroup},
+	{"access_logs.s3.enabled", bothTypes, "false", isOnly("false", "access logs are not built yet"), Refused, noSuchLogs},
+	{"access_logs.s3.bucket", bothTypes, "", isLike(logBucket, bucketWords), StoredOnly, noSuchLogs},
+	{"access_logs.s3.prefix", bothTypes, "", isLike(logPrefix, prefixWords), StoredOnly, noSuchLogs},
 	{attrDeletionProtection, bothTypes, "false", isBoolean, ActedOn, ""},
 	{"ipv6.deny_all_igw_traffic", bothTypes, "false", isBoolean, StoredOnly, noIPv6},
 	{"zonal_shift.config.enabled", bothTypes, "false", isBoolean, StoredOnly, noZonalShift},
@@ -49,15 +49,15 @@ var loadBalancerAttributes = attributeSet{
 	{"routing.http.xff_header_processing.mode", onlyApplication, "append", isOneOf("append", "preserve", "remove"), ActedOn, ""},
 	{"waf.fail_open.enabled", onlyApplication, "false", isBoolean, StoredOnly, noWAF},
 
-	{"connection_logs.s3.enabled", onlyApplication, "false", isOnly("false", "connection logs are not built yet"), StoredOnly, noSuchLogs},
-	{"connection_logs.s3.bucket", onlyApplication, "", isLike(logGroupName, "must be the name of a log group"), StoredOnly, noSuchLogs},
-	{"connection_logs.s3.prefix", onlyApplication, "", isLike(logPrefix, "must be a prefix of names of log streams"), StoredOnly, noSuchLogs},
-	{"health_check_logs.s3.enabled", onlyApplication, "false", isOnly("false", "health check logs are not built yet"), StoredOnly, noSuchLogs},
-	{"health_check_logs.s3.bucket", onlyApplication, "", isLike(logGroupName, "must be the name of a log group"), StoredOnly, noSuchLogs},
-	{"health_check_logs.s3.prefix", onlyApplication, "", isLike(logPrefix, "must be a prefix of names of log streams"), StoredOnly, noSuchLogs},
+	{"connection_logs.s3.enabled", onlyApplication, "false", isOnly("false", "connection logs are not built yet"), Refused, noSuchLogs},
+	{"connection_logs.s3.bucket", onlyApplication, "", isLike(logBucket, bucketWords), StoredOnly, noSuchLogs},
+	{"connection_logs.s3.prefix", onlyApplication, "", isLike(logPrefix, prefixWords), StoredOnly, noSuchLogs},
+	{"health_check_logs.s3.enabled", onlyApplication, "false", isOnly("false", "health check logs are not built yet"), Refused, noSuchLogs},
+	{"health_check_logs.s3.bucket", onlyApplication, "", isLike(logBucket, bucketWords), StoredOnly, noSuchLogs},
+	{"health_check_logs.s3.prefix", onlyApplication, "", isLike(logPrefix, prefixWords), StoredOnly, noSuchLogs},
 
 	{"dns_record.client_routing_policy", onlyNetwork, "any_availability_zone", isOneOf("availability_zone_affinity", "partial_availability_zone_affinity", "any_availability_zone"), StoredOnly, everyZone},
-	{"secondary_ips.auto_assigned.per_subnet", onlyNetwork, "0", isOnly("0", "a load balancer needs no further addresses"), StoredOnly, noSecondaries},
+	{"secondary_ips.auto_assigned.per_subnet", onlyNetwork, "0", isOnly("0", "a load balancer needs no further addresses"), Refused, noSecondaries},
 }
 
 // attributesOf are all attributes of a load balancer, with defaults filled in.
@@ -96,10 +96,6 @@ func (s *Service) ModifyLoadBalancerAttributes(ctx context.Context, in *api.Modi
 		}
 		if v.Attributes, err = loadBalancerAttributes.set(v.Attributes, v.Kind, "Load balancer", pairs); err != nil {
 			return err
-		}
-		all := attributesOf(v)
-		if all[attrAccessLogs] == "true" && strings.TrimSpace(all[attrAccessLogsBucket]) == "" {
-			return configuration("The value of '%s' must be specified if '%s' is true", attrAccessLogsBucket, attrAccessLogs)
 		}
 		LoadBalancers.Put(tx, v)
 		out = &api.ModifyLoadBalancerAttributesOutput{Attributes: shownAttributes(v)}

@@ -26,11 +26,19 @@ func Forward(r store.Reader, arn string) (groups []api.TargetGroupTuple, ok bool
 }
 
 func actionsOf(r store.Reader, arn string) ([]api.Action, bool) {
-	if l, ok := Listeners.Get(r, keyOf(arn, "listener")); ok {
+	if l, ok := listenerOf(r, arn); ok {
 		return l.DefaultActions, true
 	}
 	rule, ok := Rules.Get(r, keyOf(arn, "listener-rule"))
 	return rule.Actions, ok
+}
+
+// listenerOf finds the listener of an ARN, which may be that of its default rule.
+func listenerOf(r store.Reader, arn string) (Listener, bool) {
+	if l, ok := Listeners.Get(r, keyOf(arn, aListener.kind)); ok {
+		return l, true
+	}
+	return defaultRuleListener(r, arn)
 }
 
 // SetForward makes a listener's default action or a rule send traffic to groups. Other actions of it stay.
@@ -53,7 +61,7 @@ func SetForward(tx *store.Tx, arn string, groups []api.TargetGroupTuple) error {
 	if len(groups) == 1 {
 		actions[i].TargetGroupArn = groups[0].TargetGroupArn
 	}
-	if l, ok := Listeners.Get(tx, keyOf(arn, "listener")); ok {
+	if l, ok := listenerOf(tx, arn); ok {
 		l.DefaultActions = actions
 		Listeners.Put(tx, l)
 		return nil

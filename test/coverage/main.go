@@ -17,9 +17,12 @@ import (
 	"slices"
 	"strings"
 
+	"berth/acm"
+	acmapi "berth/api/acm"
 	ec2api "berth/api/ec2"
 	ecrapi "berth/api/ecr"
 	ecsapi "berth/api/ecs"
+	elbv2api "berth/api/elbv2"
 	logsapi "berth/api/logs"
 	servicediscoveryapi "berth/api/servicediscovery"
 	stsapi "berth/api/sts"
@@ -27,6 +30,7 @@ import (
 	"berth/ec2"
 	"berth/ecr"
 	"berth/ecs"
+	"berth/elbv2"
 	"berth/logs"
 	"berth/servicediscovery"
 	"berth/sts"
@@ -75,7 +79,19 @@ whose tests call them. What is done in another way than by AWS stands in [differ
 	fields(w, convert(ecs.RunTaskCoverage()))
 	fmt.Fprint(w, "## Fields of CreateService and UpdateService\n\n")
 	fields(w, convert(ecs.CreateServiceCoverage()))
+	fmt.Fprint(w, "## Attributes of load balancers\n\n")
+	fields(w, attributes(elbv2.LoadBalancerAttributeCoverage()))
+	fmt.Fprint(w, "## Attributes of listeners\n\n")
+	fields(w, attributes(elbv2.ListenerAttributeCoverage()))
 	return nil
+}
+
+func attributes(list []elbv2.Coverage) []row {
+	var rows []row
+	for _, c := range list {
+		rows = append(rows, row{name: c.Name, support: string(c.Support), note: c.Note})
+	}
+	return rows
 }
 
 // service is one service with its operations.
@@ -91,6 +107,8 @@ func services() []service {
 		{ecrapi.API, implemented(ecrapi.API, (*ecr.Service)(nil), ecr.StoredOnly(), ecr.Notes())},
 		{ec2api.API, implemented(ec2api.API, (*ec2.Service)(nil), ec2.StoredOnly(), join(ec2.Notes(), ec2.Refused()))},
 		{servicediscoveryapi.API, refusing(implemented(servicediscoveryapi.API, (*servicediscovery.Service)(nil), nil, servicediscovery.Notes()), servicediscovery.Refused())},
+		{elbv2api.API, refusing(implemented(elbv2api.API, (*elbv2.Service)(nil), nil, join(elbv2.Notes(), elbv2.Reasons())), slices.Collect(maps.Keys(elbv2.Reasons())))},
+		{acmapi.API, implemented(acmapi.API, (*acm.Service)(nil), nil, join(acm.Notes(), acm.Reasons()))},
 		{stsapi.API, implemented(stsapi.API, (*sts.Service)(nil), nil, nil)},
 	}
 }
@@ -173,7 +191,7 @@ func fields(w io.Writer, rows []row) {
 
 var (
 	callInGo  = regexp.MustCompile(`\.(?:New)?([A-Z][A-Za-z]+?)(?:Paginator)?\(|"([A-Z][A-Za-z]+)"`)
-	callInCLI = regexp.MustCompile(`"(ecs|logs|ecr|ec2|sts|servicediscovery)", "([a-z]+(?:-[a-z]+)+)"`)
+	callInCLI = regexp.MustCompile(`"(ecs|logs|ecr|ec2|elbv2|acm|sts|servicediscovery)", "([a-z]+(?:-[a-z]+)+)"`)
 )
 
 // testsOf finds, for "service.Operation", the folders whose tests mention it. In a service's own folder every mention
@@ -200,7 +218,7 @@ func testsOf(root string) (map[string][]string, error) {
 		service, _, _ := strings.Cut(rel, "/")
 		services := []string{service}
 		if service == "test" {
-			services = []string{"ecs", "ecr", "ec2", "logs", "sts", "servicediscovery"}
+			services = []string{"ecs", "ecr", "ec2", "logs", "sts", "servicediscovery", "elbv2", "acm"}
 		}
 		for _, m := range callInGo.FindAllStringSubmatch(string(text), -1) {
 			for _, s := range services {

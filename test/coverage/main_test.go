@@ -5,8 +5,10 @@ import (
 	"strings"
 	"testing"
 
+	"berth/acm"
 	"berth/ec2"
 	"berth/ecr"
+	"berth/elbv2"
 	"berth/logs"
 )
 
@@ -58,7 +60,7 @@ func TestNotesAreOfOperations(t *testing.T) {
 }
 
 var (
-	notesOf      = map[string]map[string]string{"ec2": ec2.Notes(), "ecr": ecr.Notes(), "logs": logs.Notes()}
+	notesOf      = map[string]map[string]string{"acm": acm.Notes(), "ec2": ec2.Notes(), "ecr": ecr.Notes(), "elbv2": elbv2.Notes(), "logs": logs.Notes()}
 	storedOnlyOf = map[string]map[string]string{"ec2": ec2.StoredOnly(), "ecr": ecr.StoredOnly()}
 )
 
