@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"net/http"
 	"time"
@@ -99,4 +100,10 @@ func poster(id *Identity, cfg *Config) Post {
 		_, err = postJSON(ctx, client, cfg.Server+path, text)
 		return err
 	}
+}
+
+// Refused tells whether an error of a Post is the server's word that asking again will not change.
+func Refused(err error) bool {
+	refused, ok := errors.AsType[*errRefused](err)
+	return ok && refused.status < http.StatusInternalServerError
 }

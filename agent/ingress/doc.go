@@ -6,11 +6,14 @@
 //	                   ├──▶ keepSlots (slots.go)              which target serves in which slot   ──▶ every worker, old ones too
 //	                   └──▶ checker (checker.go, probe.go, health.go)   is it well                 ──▶ keepSlots
 //	proto.IngressReport ◀── Report (report.go)
+//	proto.MetricBatch   ◀── meter (metrics.go, samples.go) ◀── a line for each request, and connections of every worker
 //
 // HAProxy is a process of its own that outlives the agent. A reload happens only when the rendered text or its files change; targets come and go by
 // its runtime socket. The file on disk always has the newest slots filled in (fill.go), so that a worker serves from its first moment.
 //
-// A target is drained when its slot is in maintenance in every worker and two looks in a row found no session there.
+// A target is drained when its slot is in maintenance in every worker and two looks in a row found no session there. An old worker, which only serves
+// the connections that it has, takes no commands: there the target counts as in use while a client keeps a connection open that may bring one more
+// request, for at most the load balancer's idle timeout.
 //
 // Config.Dir has:
 //
@@ -18,5 +21,5 @@
 //	running.json   what HAProxy was last made to serve
 //	haproxy.cfg    its file; haproxy.cfg.new the one that is being checked
 //	files-*        certificates, answers and maps of a configuration
-//	master.sock    HAProxy's master; stats.sock its newest worker; haproxy.pid, haproxy.log
+//	master.sock    HAProxy's master; stats.sock its newest worker; log.sock, where it writes requests; haproxy.pid, haproxy.log
 package ingress

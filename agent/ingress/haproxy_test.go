@@ -5,6 +5,8 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/http/httptest"
+	"net/netip"
 	"slices"
 	"strconv"
 	"strings"
@@ -203,5 +205,31 @@ func TestTakenPortHindersOnlyItsListener(t *testing.T) {
 	}
 	if !strings.Contains(r.last.Problem, "the port is taken") {
 		t.Errorf("problem %q", r.last.Problem)
+	}
+}
+
+// A gRPC target is checked by its status, over HTTP/2 without TLS.
+func TestHealthCheckOfGRPC(t *testing.T) {
+	s := httptest.NewUnstartedServer(http.HandlerFunc(func(w http.ResponseWriter, req *http.Request) {
+		if req.ProtoMajor != 2 || req.Header.Get("User-Agent") != "ELB-HealthChecker/2.0" {
+			t.Errorf("asked by %s, %v", req.Proto, req.Header)
+		}
+		w.Header().Set("Content-Type", "application/grpc")
+		w.Header().Set("Trailer", "Grpc-Status")
+		w.WriteHeader(http.StatusOK)
+		w.Header().Set("Grpc-Status", "12")
+	}))
+	s.Config.Protocols = new(http.Protocols)
+	s.Config.Protocols.SetUnencryptedHTTP2(true)
+	s.Start()
+	defer s.Close()
+	at := netip.MustParseAddrPort(s.Listener.Addr().String())
+	c := checked{Check: haproxy.HealthCheck{Protocol: "HTTP", Codes: "0-99", Timeout: 2}, Version: "GRPC", At: at, Host: at.String()}
+	if p := c.ask(t.Context()); !p.ok {
+		t.Errorf("got %+v", p)
+	}
+	c.Check.Codes = "0"
+	if p := c.ask(t.Context()); p.ok || p.description != "Health checks failed with these codes: [12]" {
+		t.Errorf("got %+v", p)
 	}
 }

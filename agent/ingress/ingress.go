@@ -165,6 +165,17 @@ func (i *Ingress) Run(ctx context.Context, post agent.Post) error {
 	i.watch()
 	wake(i.wakeConfig)
 	g, ctx := errgroup.WithContext(ctx)
+	log, err := i.cfg.listen()
+	if err != nil {
+		return err
+	}
+	m := &meter{Ingress: i, post: post, current: newTally(time.Now())}
+	g.Go(func() error {
+		<-ctx.Done()
+		return log.Close() // ends the reader
+	})
+	g.Go(func() error { m.read(log); return nil })
+	g.Go(func() error { m.send(ctx); return nil })
 	g.Go(func() error { i.keepConfig(ctx); return nil })
 	g.Go(func() error { i.keepSlots(ctx); return nil })
 	return g.Wait()
@@ -267,7 +278,7 @@ func (i *Ingress) machine() haproxy.Machine {
 	path, _ := i.cfg.Network.TaskNamespace()
 	return haproxy.Machine{
 		Instance: i.state.Instance, Loopback: i.cfg.Network.Loopback(), Namespace: path,
-		StatsSocket: i.cfg.path(statsSocket), OpenFiles: i.openFiles,
+		StatsSocket: i.cfg.path(statsSocket), LogSocket: i.cfg.path(logSocket), OpenFiles: i.openFiles,
 	}
 }
 

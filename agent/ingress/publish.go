@@ -33,6 +33,9 @@ func (i *Ingress) claim() string {
 	}
 	for _, lb := range s.Frame.LoadBalancers {
 		for _, l := range lb.Listeners {
+			if l.Protocol == "UDP" || l.Protocol == "TCP_UDP" {
+				missed = append(missed, fmt.Sprintf("%s port %d: UDP is not carried yet", lb.ID, l.Port))
+			}
 			own := m.Address(lb.Number)
 			if l.Protocol == "UDP" || lb.Kind == haproxy.Connect || !own.IsValid() {
 				continue

@@ -53,6 +53,13 @@ type rig struct {
 
 func newRig(t *testing.T) *rig {
 	t.Helper()
+	pid := os.Getpid()
+	loopback := netip.PrefixFrom(netip.AddrFrom4([4]byte{127, byte(64 + pid%64), byte(pid/64%64) << 2, 0}), 22)
+	return newRigOn(t, &fakeNetwork{loopback: loopback}, func(program string) string { return program })
+}
+
+func newRigOn(t *testing.T, network Network, wrap func(program string) string) *rig {
+	t.Helper()
 	program, err := exec.LookPath("haproxy")
 	if err != nil {
 		t.Skip("haproxy is not installed")
@@ -61,12 +68,11 @@ func newRig(t *testing.T) *rig {
 	if err != nil {
 		t.Fatal(err)
 	}
-	pid := os.Getpid()
 	r := &rig{
 		t: t, port: freePort(t), client: &http.Client{Timeout: 10 * time.Second}, known: map[key]proto.TargetStatus{},
 		cfg: Config{
-			Dir: dir, Program: program, Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug})),
-			Network: &fakeNetwork{loopback: netip.PrefixFrom(netip.AddrFrom4([4]byte{127, byte(64 + pid%64), byte(pid/64%64) << 2, 0}), 22)},
+			Dir: dir, Program: wrap(program), Network: network,
+			Log: slog.New(slog.NewTextHandler(testWriter{t}, &slog.HandlerOptions{Level: slog.LevelDebug})),
 		},
 	}
 	t.Cleanup(func() {

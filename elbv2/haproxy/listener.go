@@ -125,6 +125,15 @@ func FrontendName(loadBalancer string, port int) string {
 	return "f." + name(loadBalancer) + "." + strconv.Itoa(port)
 }
 
+// FrontendOwner is the ID of the load balancer of which FrontendName made a name.
+func FrontendOwner(frontend string) (string, bool) {
+	parts := strings.Split(frontend, ".")
+	if len(parts) != 3 || parts[0] != "f" {
+		return "", false
+	}
+	return unname(parts[1]), true
+}
+
 // BackendName is the name of the backend of a target group behind a load balancer.
 func BackendName(loadBalancer, group string) string {
 	return "b." + name(loadBalancer) + "." + name(group)

@@ -9,7 +9,7 @@ import (
 )
 
 // Version is the version of the protocol and of Config. An agent replaces a process of another version.
-const Version = 1
+const Version = 2
 
 const (
 	configFile = "proxy.json"

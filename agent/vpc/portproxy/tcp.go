@@ -29,7 +29,7 @@ func (s *server) holdTCP(port uint16) (holder, error) {
 	if !s.ipv6 {
 		network, addr = "tcp4", "0.0.0.0:"
 	}
-	l, err := net.Listen(network, addr+strconv.Itoa(int(port)))
+	l, err := listenTCP(network, addr+strconv.Itoa(int(port)), port)
 	if err != nil {
 		return nil, err
 	}
