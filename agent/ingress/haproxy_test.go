@@ -148,7 +148,7 @@ func TestNothingIsDroppedWhileTargetsAndListenersChange(t *testing.T) {
 			t.Errorf("while a drains: %q %v", body, err)
 		}
 	}
-	if s := r.known[key{groupID, a.ID}].State; s != proto.TargetDraining {
+	if s := r.known[key{groupID, a.ID, a.Since}].State; s != proto.TargetDraining {
 		t.Errorf("a has an open request and is %s", s)
 	}
 	release()

@@ -64,7 +64,7 @@ func TestNewTargetIsAskedOften(t *testing.T) {
 			asked++
 			return probe{ok: time.Since(began) > well, reason: reasonFailed}
 		}
-		k := key{"g", "t"}
+		k := key{group: "g", target: "t"}
 		check := haproxy.HealthCheck{Enabled: true, Protocol: "TCP", Interval: 30, Timeout: 5, Healthy: 5, Unhealthy: 2}
 		c.set(ctx, map[key]checked{k: {Check: check}}, nil)
 		time.Sleep(4 * time.Second)
@@ -101,7 +101,7 @@ func TestGroupFailsOpen(t *testing.T) {
 		for n, state := range strings.Fields(tc.states) {
 			id := fmt.Sprint("t", n)
 			g.Targets = append(g.Targets, haproxy.Target{ID: id, Host: "192.0.2.1", Port: 1000 + n, Draining: state == "draining"})
-			i.checks.targets[key{"g", id}] = &watched{health: health{state: state}}
+			i.checks.targets[key{group: "g", target: id}] = &watched{health: health{state: state}}
 		}
 		var got []string
 		for _, w := range i.wantedOf(m, g) {
@@ -125,7 +125,7 @@ func TestRequestsBecomeSamples(t *testing.T) {
 		Groups:        []haproxy.Group{{ID: group, Targets: []haproxy.Target{{ID: "a"}, {ID: "b"}, {ID: "c"}}}},
 	}
 	states := map[string]string{"a": proto.TargetHealthy, "b": proto.TargetHealthy, "c": proto.TargetUnhealthy}
-	tally.hosts(f, func(_, target string) string { return states[target] })
+	tally.hosts(f, func(_ string, target haproxy.Target) string { return states[target.ID] })
 	got := map[string]string{}
 	for _, s := range tally.samples() {
 		if s.Namespace != "AWS/ApplicationELB" || s.Period != 60 || s.At != 1_700_000_040_000 {

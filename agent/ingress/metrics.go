@@ -97,15 +97,8 @@ func (m *meter) closeMinute(ctx context.Context, next time.Time) {
 	m.Ingress.mu.Lock()
 	frame := m.state.Frame
 	m.Ingress.mu.Unlock()
-	draining := map[key]bool{}
-	for _, g := range frame.Groups {
-		for _, target := range g.Targets {
-			draining[key{g.ID, target.ID}] = target.Draining
-		}
-	}
-	t.hosts(frame, func(group, target string) string {
-		k := key{group, target}
-		if h, ok := m.checks.health(k); ok && !draining[k] {
+	t.hosts(frame, func(group string, target haproxy.Target) string {
+		if h, ok := m.checks.health(key{group, target.ID, target.Since}); ok && !target.Draining {
 			return h.state
 		}
 		return ""

@@ -112,7 +112,7 @@ func refused(e haproxy.Entry) int {
 }
 
 // hosts counts targets by their health, for each load balancer that forwards to their group, and requests for each healthy one.
-func (t *tally) hosts(f haproxy.Frame, state func(group, target string) string) {
+func (t *tally) hosts(f haproxy.Frame, state func(group string, target haproxy.Target) string) {
 	groups := map[string]haproxy.Group{}
 	for _, g := range f.Groups {
 		groups[g.ID] = g
@@ -125,7 +125,7 @@ func (t *tally) hosts(f haproxy.Frame, state func(group, target string) string) 
 		for _, id := range forwarded(lb) {
 			healthy, unhealthy := 0, 0
 			for _, target := range groups[id].Targets {
-				switch state(id, target.ID) {
+				switch state(id, target) {
 				case proto.TargetHealthy:
 					healthy++
 				case proto.TargetUnhealthy:
