@@ -58,6 +58,8 @@ type Deps struct {
 	Network Network
 	// Ingress makes this machine carry load balancers' traffic; nil: it does not.
 	Ingress Ingress
+	// Names makes this machine answer DNS; nil: it does not.
+	Names Names
 }
 
 // Validate says what is missing and how to give it.

@@ -40,6 +40,7 @@ func (c *Config) hello(local net.Addr) (proto.Hello, error) {
 		ProtocolVersion: proto.Version, BerthVersion: c.BerthVersion, BootID: strings.TrimSpace(string(boot)),
 		Cluster: c.Cluster, Account: c.Account, Region: c.Region, CPU: c.CPU, Memory: c.Memory,
 		Ports: reservedPorts(), Zone: c.Zone, Attributes: Capabilities(), Address: c.Address,
+		Ingress: c.Deps.Ingress != nil, Names: c.Deps.Names != nil,
 	}
 	if h.CPU == 0 {
 		h.CPU = int32(runtime.NumCPU()) * 1024

@@ -201,6 +201,12 @@ type Error struct {
 func (e *Error) Error() string { return e.Name + ": " + e.Detail }
 func (e *Error) Unwrap() error { return e.Err }
 
+// Names keeps what this machine's DNS answers. Implemented by agent/vpc.
+type Names interface {
+	// SetNames makes DNS answer exactly these names from now on, also when the agent is gone.
+	SetNames(all proto.Names) error
+}
+
 // Ingress carries the traffic of load balancers on this machine. Implemented by agent/ingress.
 type Ingress interface {
 	// Run works until ctx ends; its end leaves traffic flowing. post is the way to the server for what is no report.

@@ -75,6 +75,7 @@ type line struct {
 	definitions map[string]ecs.TaskDefinition
 	revision    uint64
 	balance     *balance
+	named       uint64 // newest revision of the names
 }
 
 func (s *session) once(ctx context.Context) error {
@@ -189,6 +190,12 @@ func (l *line) handle(ctx context.Context, f proto.Frame) error {
 		case l.acks <- a.Seq:
 		case <-ctx.Done():
 		}
+	case proto.TypeNames:
+		var n proto.Names
+		if err := json.Unmarshal(f.Body, &n); err != nil {
+			return fmt.Errorf("read the names: %w", err)
+		}
+		l.names(n)
 	case proto.TypeIngress, proto.TypeIngressAck:
 		return l.balance.take(ctx, f, l.welcome.ContainerInstanceArn)
 	case proto.TypeHeartbeatAck:
@@ -198,6 +205,17 @@ func (l *line) handle(ctx context.Context, f proto.Frame) error {
 		l.log.Warn("frame of unknown type ignored", "type", f.Type)
 	}
 	return nil
+}
+
+// names makes DNS answer the names unless newer ones were seen in this session.
+func (l *line) names(n proto.Names) {
+	if l.cfg.Deps.Names == nil || n.Revision < l.named {
+		return
+	}
+	l.named = n.Revision
+	if err := l.cfg.Deps.Names.SetNames(n); err != nil {
+		l.log.Error("DNS goes on with the names that it had", "err", err)
+	}
 }
 
 // assignment applies an assignment unless a newer one was seen in this session.

@@ -44,6 +44,7 @@ type Server struct {
 	Config
 	joins   *limiter
 	balance balance
+	naming  naming
 
 	open sync.WaitGroup // session handlers
 
@@ -64,7 +65,8 @@ func New(c Config) *Server {
 	if c.Heartbeat == 0 {
 		c.Heartbeat = DefaultHeartbeat
 	}
-	return &Server{Config: c, joins: newLimiter(), sessions: map[string]*session{}, byMachine: map[string]*session{}, balance: balance{places: map[string]*placeFrame{}}}
+	return &Server{Config: c, joins: newLimiter(), sessions: map[string]*session{}, byMachine: map[string]*session{}, balance: balance{places: map[string]*placeFrame{}},
+		naming: naming{places: map[string]*placeNames{}}}
 }
 
 // Serve listens to agents until ctx ends. Their tasks go on without it.
@@ -83,6 +85,7 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 	}
 	g.Go(func() error { s.watch(ctx); return nil })
 	g.Go(func() error { s.watchIngress(ctx); return nil })
+	g.Go(func() error { s.watchNames(ctx); return nil })
 	g.Go(func() error {
 		if err := server.Serve(tls.NewListener(ln, config)); !errors.Is(err, http.ErrServerClosed) {
 			return err

@@ -53,6 +53,8 @@ type session struct {
 	instanceARN string
 	place       string        // account/region whose load balancers the machine carries; empty if it carries none
 	rebalanced  chan struct{} // what to balance has changed
+	namesPlace  string        // account/region, if the machine answers DNS
+	renamed     chan struct{} // what DNS answers has changed
 
 	// The reader's own.
 	heard      time.Time // when the last frame came
@@ -62,6 +64,7 @@ type session struct {
 	// The writer's own: what was sent.
 	revision uint64
 	balanced uint64          // revision of the ingress
+	named    uint64          // revision of the names
 	sent     map[string]bool // keys of definitions
 	last     []proto.Task
 
@@ -90,7 +93,8 @@ func (s *Server) session(ctx context.Context, w http.ResponseWriter, r *http.Req
 	conn.SetReadLimit(maxHello)
 	one := &session{
 		server: s, conn: conn, id: aws.NewUUID(), machine: who.ID, log: s.Log.With("machine", who.ID),
-		out: make(chan proto.Frame, 16), changed: make(chan struct{}, 1), rebalanced: make(chan struct{}, 1), ending: make(chan string, 1), done: make(chan struct{}),
+		out: make(chan proto.Frame, 16), changed: make(chan struct{}, 1), rebalanced: make(chan struct{}, 1), renamed: make(chan struct{}, 1),
+		ending: make(chan string, 1), done: make(chan struct{}),
 		sent: map[string]bool{}, strays: map[string]bool{}, steps: map[string][]proto.Step{},
 	}
 	instance, err := one.begin(ctx, who)
@@ -139,6 +143,9 @@ func (one *session) begin(ctx context.Context, who ecs.Machine) (ecs.ContainerIn
 	if f.hello.Ingress {
 		one.place = who.Account + "/" + who.Region
 	}
+	if f.hello.Names {
+		one.namesPlace = who.Account + "/" + who.Region
+	}
 	return one.server.ECS.Connect(ctx, who, one.id, *f.hello)
 }
 
@@ -169,6 +176,9 @@ func (one *session) run(ctx context.Context, instance ecs.ContainerInstance) err
 	one.wake()
 	if one.place != "" {
 		poke(one.rebalanced)
+	}
+	if one.namesPlace != "" {
+		poke(one.renamed)
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return one.read(ctx) })
@@ -358,6 +368,10 @@ func (one *session) write(ctx context.Context) error {
 			}
 		case <-one.rebalanced:
 			if err := one.sendIngress(); err != nil {
+				return err
+			}
+		case <-one.renamed:
+			if err := one.sendNames(); err != nil {
 				return err
 			}
 		case reason := <-one.ending:

@@ -30,6 +30,7 @@ import (
 	"berth/dispatch"
 	"berth/ecs"
 	"berth/elbv2"
+	"berth/servicediscovery"
 	"berth/store"
 )
 
@@ -79,7 +80,7 @@ func newWorld(t *testing.T) *world { return newWorldAt(t, time.Minute) }
 // newWorldAt is a world with this time between heartbeats.
 func newWorldAt(t *testing.T, heartbeat time.Duration) *world {
 	t.Helper()
-	st, err := store.Open(store.Config{Tables: slices.Concat(ecs.Tables(), elbv2.Tables(), acm.Tables(), dispatch.Tables())})
+	st, err := store.Open(store.Config{Tables: slices.Concat(ecs.Tables(), elbv2.Tables(), acm.Tables(), servicediscovery.Tables(), dispatch.Tables())})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -5,7 +5,7 @@
 //	     HTTP: DiscoverInstances only      DNS_PRIVATE: DiscoverInstances and DNS
 //
 // Everything is done when the operation that asks for it returns; an Operation is a record of that, always SUCCESS, and
-// is kept for a week. DNS is answered on the machines: NamesFor makes of the records what a machine needs to know, and
+// is kept for a week. DNS is answered on the machines: ZonesFor makes of the records what a machine needs to know, and
 // package dispatch sends it to the agents.
 //
 // Files:
@@ -21,5 +21,6 @@
 //	filter.go            filters of lists
 //	tag.go               tags
 //	register.go          what ECS does in its own transactions
+//	dns.go               what DNS has for namespaces and services
 //	coverage.go          what is refused, and why
 package servicediscovery

@@ -58,7 +58,7 @@ var mayImport = map[string][]string{
 	"agent/proto/...":    {"api/ecs", "aws", "agent/proto", "elbv2/haproxy"},
 	"agent/ingress/...":  {"agent", "agent/proto", "agent/vpc/thread", "elbv2/haproxy", "aws", "agent/ingress/..."},
 	"agent/oci":          {"agent", "api/ecs", "aws"},
-	"agent/vpc/...":      {"agent", "agent/vpc/..."},
+	"agent/vpc/...":      {"agent", "agent/proto", "agent/vpc/..."},
 	"agent/doctor":       {"agent/vpc/thread"},
 	"examples/...":       {},
 	"test/...":           {"..."},

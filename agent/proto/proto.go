@@ -69,6 +69,8 @@ type Hello struct {
 	Address    string          `json:"address,omitzero"`    // the machine's address as it sees it
 	// Ingress says that this machine carries load balancers' traffic.
 	Ingress bool `json:"ingress,omitzero"`
+	// Names says that this machine answers DNS and wants to know the names.
+	Names bool `json:"names,omitzero"`
 }
 
 // Welcome answers Hello.

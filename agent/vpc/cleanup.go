@@ -76,7 +76,7 @@ func restoreForward(main *namespace, was string) error {
 func removeFiles(cfg Config) error {
 	var errs []error
 	for _, name := range []string{
-		"ns", "containers", "network.json", "network.json.new", "balancers.json", "balancers.json.new", "proxy.json", "proxy.json.new", "proxy.sock", "proxy.lock", "proxy.log",
+		"ns", "containers", "network.json", "network.json.new", "balancers.json", "balancers.json.new", "names.json", "names.json.new", "proxy.json", "proxy.json.new", "proxy.sock", "proxy.lock", "proxy.log",
 	} {
 		errs = append(errs, os.RemoveAll(cfg.path(name)))
 	}

@@ -26,6 +26,7 @@
 //	containers/<id>.json  address and ports of a container, written before they are used (record)
 //	balancers.json        addresses and ports of load balancers (balance)
 //	proxy.*               package portproxy
+//	names.json            what DNS answers (package names)
 //
 // Sysctls of the main namespace: net.ipv4.ip_forward is set to 1 and put back by Cleanup of the last agent of the
 // machine; where it was 0 before, a rule keeps the machine from routing between its networks. All others belong to links and

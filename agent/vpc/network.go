@@ -214,7 +214,7 @@ func (n *Network) List(context.Context) ([]string, error) {
 func (n *Network) proxyConfig() portproxy.Config {
 	return portproxy.Config{
 		Version: portproxy.Version, Target: n.fabric.Far, Namespace: n.cfg.path("ns", "bridge"), DNS: n.fabric.gateway(),
-		Resolvers: n.cfg.Resolvers, Refuse: !n.cfg.Egress, Instance: n.bridge.identity() + n.main.identity(),
+		Resolvers: n.cfg.Resolvers, Refuse: !n.cfg.Egress, Loopback: n.Loopback(), Instance: n.bridge.identity() + n.main.identity(),
 	}
 }
 

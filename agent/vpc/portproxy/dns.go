@@ -5,15 +5,16 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"strings"
 	"sync"
 	"time"
 
+	"github.com/miekg/dns"
 	"golang.org/x/sys/unix"
 
+	"berth/agent/vpc/names"
 	"berth/agent/vpc/thread"
 )
 
@@ -24,12 +25,15 @@ const (
 	dnsIdle = 30 * time.Second
 	// maxQueries bounds the queries under way at a time; further ones are dropped and asked again by their clients.
 	maxQueries = 512
+	// maxMessage is the size of the largest DNS message.
+	maxMessage = 64 << 10
 	resolvConf = "/etc/resolv.conf"
 )
 
-// dnsForwarder passes the queries of containers to resolvers. It reads of a message only its header.
+// dnsForwarder answers the queries of containers for Berth's names and passes the others to resolvers.
 type dnsForwarder struct {
 	cfg   Config
+	names *names.File
 	udp   net.PacketConn
 	tcp   net.Listener
 	slots chan struct{}
@@ -37,8 +41,8 @@ type dnsForwarder struct {
 
 // listenDNS binds port 53 of the gateway inside the bridge namespace; the sockets stay there, and resolvers are
 // asked from the machine's own namespace.
-func listenDNS(cfg Config) (*dnsForwarder, error) {
-	d := &dnsForwarder{cfg: cfg, slots: make(chan struct{}, maxQueries)}
+func listenDNS(cfg Config, known *names.File) (*dnsForwarder, error) {
+	d := &dnsForwarder{cfg: cfg, names: known, slots: make(chan struct{}, maxQueries)}
 	addr := net.JoinHostPort(cfg.DNS.String(), "53")
 	ns, err := thread.Open(cfg.Namespace)
 	if err != nil {
@@ -82,41 +86,91 @@ func (d *dnsForwarder) serve(ctx context.Context) error {
 		}
 		work.Go(func() {
 			defer func() { <-d.slots }()
-			_, _ = d.udp.WriteTo(d.ask(ctx, query), client)
+			_, _ = d.udp.WriteTo(d.ask(ctx, query, "udp"), client)
 		})
 	}
 }
 
-// ask returns the first resolver's answer, or SERVFAIL or REFUSED made from the query.
-func (d *dnsForwarder) ask(ctx context.Context, query []byte) []byte {
+// ask returns the answer to a query over udp or tcp: Berth's own, else the first resolver's, else SERVFAIL or REFUSED made from
+// the query.
+func (d *dnsForwarder) ask(ctx context.Context, query []byte, network string) []byte {
+	if own := d.own(ctx, query, network); own != nil {
+		return own
+	}
 	resolvers := d.resolvers()
 	if len(resolvers) == 0 {
 		return refusal(query, 5) // REFUSED
 	}
 	for _, r := range resolvers {
-		if answer := exchange(ctx, r, query); answer != nil {
+		if answer := exchange(ctx, r, query, network); answer != nil {
 			return answer
 		}
 	}
 	return refusal(query, 2) // SERVFAIL
 }
 
-func exchange(ctx context.Context, resolver string, query []byte) []byte {
+// own is Berth's answer to a query, nil if it is not for Berth. A name that is an alias for one elsewhere gets the resolvers' records
+// too: containers' resolvers look no alias up themselves.
+func (d *dnsForwarder) own(ctx context.Context, query []byte, network string) []byte {
+	q := new(dns.Msg)
+	if q.Unpack(query) != nil {
+		return nil // the resolvers may judge it
+	}
+	answer, elsewhere := d.names.Tasks().Answer(q)
+	if answer == nil {
+		return nil
+	}
+	answer.RecursionAvailable = true
+	if elsewhere != "" {
+		d.follow(ctx, answer, elsewhere, q.Question[0].Qtype)
+	}
+	names.Fit(q, answer, network == "udp")
+	out, err := answer.Pack()
+	if err != nil {
+		return refusal(query, 2)
+	}
+	return out
+}
+
+// follow adds what the resolvers know of a name. What they don't answer in time is SERVFAIL.
+func (d *dnsForwarder) follow(ctx context.Context, answer *dns.Msg, name string, kind uint16) {
+	q := new(dns.Msg)
+	q.SetQuestion(name, kind)
+	query, err := q.Pack()
+	for _, r := range d.resolvers() {
+		if err != nil {
+			break
+		}
+		reply := new(dns.Msg)
+		if raw := exchange(ctx, r, query, "tcp"); raw != nil && reply.Unpack(raw) == nil {
+			answer.Rcode = reply.Rcode
+			answer.Answer = append(answer.Answer, reply.Answer...)
+			answer.Ns = append(answer.Ns, reply.Ns...)
+			return
+		}
+	}
+	answer.Rcode = dns.RcodeServerFailure
+}
+
+// exchange asks one resolver; nil if it does not answer.
+func exchange(ctx context.Context, resolver string, query []byte, network string) []byte {
 	ctx, cancel := context.WithTimeout(ctx, dnsTry)
 	defer cancel()
 	var dialer net.Dialer
-	conn, err := dialer.DialContext(ctx, "udp", resolver)
+	conn, err := dialer.DialContext(ctx, network, resolver)
 	if err != nil {
 		return nil
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	if _, err := conn.Write(query); err != nil {
+	// This connection frames messages on streams and not on datagrams.
+	messages := &dns.Conn{Conn: conn}
+	if _, err := messages.Write(query); err != nil {
 		return nil
 	}
-	buf := make([]byte, maxDatagram)
+	buf := make([]byte, maxMessage)
 	for {
-		n, err := conn.Read(buf)
+		n, err := messages.Read(buf)
 		if err != nil {
 			return nil
 		}
@@ -155,31 +209,28 @@ func (d *dnsForwarder) serveTCP(ctx context.Context, work *sync.WaitGroup) {
 			defer func() { <-d.slots }()
 			defer conn.Close()
 			defer context.AfterFunc(ctx, func() { conn.Close() })()
-			d.joinTCP(ctx, conn)
+			d.answerTCP(ctx, conn)
 		})
 	}
 }
 
-func (d *dnsForwarder) joinTCP(ctx context.Context, front net.Conn) {
-	for _, r := range d.resolvers() {
-		dialer := net.Dialer{Timeout: dnsTry}
-		back, err := dialer.DialContext(ctx, "tcp", r)
-		if err != nil {
-			continue
+// answerTCP answers the queries of a connection, one after the other.
+func (d *dnsForwarder) answerTCP(ctx context.Context, conn net.Conn) {
+	messages, buf := &dns.Conn{Conn: conn}, make([]byte, maxMessage)
+	for {
+		_ = conn.SetDeadline(time.Now().Add(dnsIdle))
+		n, err := messages.Read(buf)
+		if err != nil || n < 12 {
+			return
 		}
-		deadline := time.Now().Add(dnsIdle)
-		_ = front.SetDeadline(deadline)
-		_ = back.SetDeadline(deadline)
-		var answers sync.WaitGroup
-		answers.Go(func() { _, _ = io.Copy(front, back); front.Close() })
-		_, _ = io.Copy(back, front)
-		back.Close()
-		answers.Wait()
-		return
+		if _, err := messages.Write(d.ask(ctx, buf[:n], "tcp")); err != nil {
+			return
+		}
 	}
 }
 
-// resolvers are read for every query: the file is small and changes when a laptop moves.
+// resolvers are read for every query: the file is small and changes when a laptop moves. The machine's own answers to Berth's names,
+// which may stand there, are left out: what comes here is none of those.
 func (d *dnsForwarder) resolvers() []string {
 	if len(d.cfg.Resolvers) > 0 || d.cfg.Refuse {
 		return d.cfg.Resolvers
@@ -188,10 +239,14 @@ func (d *dnsForwarder) resolvers() []string {
 	if err != nil {
 		return nil
 	}
+	own := ""
+	if d.cfg.Loopback.IsValid() {
+		own = names.Last(d.cfg.Loopback).String()
+	}
 	var all []string
 	for line := range strings.SplitSeq(string(data), "\n") {
 		fields := strings.Fields(line)
-		if len(fields) >= 2 && fields[0] == "nameserver" {
+		if len(fields) >= 2 && fields[0] == "nameserver" && fields[1] != own {
 			all = append(all, net.JoinHostPort(fields[1], "53"))
 		}
 	}

@@ -5,8 +5,9 @@
 //   - binds every published port on all addresses, so that nobody else can take it and a conflict is an error at once;
 //   - chooses dynamic ports by binding them;
 //   - carries what arrives over IPv6 (also [::1]), for which containers have no address;
-//   - answers DNS queries of containers on the bridge's gateway and passes them to the machine's resolvers, which
-//     may live on the machine's loopback where no container can reach them.
+//   - answers DNS queries of containers on the bridge's gateway: Berth's names itself (package names), the others by
+//     the machine's resolvers, which may live on the machine's loopback where no container can reach them;
+//   - answers Berth's names, and no others, to the machine itself, on the last address of its loopback network.
 //
 // It outlives the agent. An agent that starts finds it by its socket and compares what it holds with the records of
 // the containers. It keeps no state of its own: whoever starts it tells it which ports to hold.

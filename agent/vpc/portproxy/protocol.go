@@ -28,6 +28,9 @@ type Config struct {
 	DNS       netip.Addr `json:"dns"`
 	// Resolvers are host:port addresses that queries are passed to. Empty means those of /etc/resolv.conf.
 	Resolvers []string `json:"resolvers,omitempty"`
+	// Loopback is the machine's own network of load balancers. The process answers DNS for the machine at its last address,
+	// and only for Berth's names. The zero Prefix: it does not.
+	Loopback netip.Prefix `json:"loopback,omitzero"`
 	// Refuse makes DNS answer REFUSED instead of asking the machine's resolvers. Resolvers that are given are asked anyway.
 	Refuse bool `json:"refuse,omitempty"`
 	// Instance tells one life of the bridge namespace from another.

@@ -17,6 +17,8 @@ import (
 
 	"golang.org/x/sync/errgroup"
 	"golang.org/x/sys/unix"
+
+	"berth/agent/vpc/names"
 )
 
 // Run is the process: it serves until it is told to stop or gets SIGTERM. dir holds its configuration.
@@ -41,13 +43,15 @@ func Run(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	dns, err := listenDNS(cfg)
+	known := names.Open(dir, cfg.Loopback, func(err error) { s.log.Warn("DNS answers the names that were known before", "err", err) })
+	dns, err := listenDNS(cfg, known)
 	if err != nil {
 		control.Close()
 		return err
 	}
 	g, ctx := errgroup.WithContext(ctx)
 	g.Go(func() error { return dns.serve(ctx) })
+	g.Go(func() error { s.serveMachine(ctx, known); return nil })
 	g.Go(func() error { return s.serve(ctx, control) })
 	reportReady()
 	err = g.Wait()
