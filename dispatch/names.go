@@ -9,13 +9,14 @@ import (
 	"time"
 
 	"berth/agent/proto"
+	"berth/elbv2"
 	"berth/servicediscovery"
 	"berth/store"
 )
 
 // nameTables are those of which a machine's names are made.
 func nameTables() []store.AnyTable {
-	return []store.AnyTable{servicediscovery.Namespaces, servicediscovery.Services, servicediscovery.Instances}
+	return []store.AnyTable{servicediscovery.Namespaces, servicediscovery.Services, servicediscovery.Instances, elbv2.LoadBalancers}
 }
 
 // naming makes the names of each account and region, once for all of its machines.
@@ -45,7 +46,15 @@ func (s *Server) namesOf(place string) proto.Names {
 		return p.names
 	}
 	account, region, _ := strings.Cut(place, "/")
-	names := proto.Names{Zones: servicediscovery.ZonesFor(s.Store.Read(), account, region)}
+	r := s.Store.Read()
+	names := proto.Names{Zones: servicediscovery.ZonesFor(r, account, region)}
+	for lb := range elbv2.LoadBalancers.Prefix(r, place+"/") {
+		b := proto.BalancerName{Name: lb.DNSName(), Number: lb.Number}
+		for _, z := range lb.Zones {
+			b.Addresses = append(b.Addresses, z.Address)
+		}
+		names.Balancers = append(names.Balancers, b)
+	}
 	body, err := json.Marshal(names)
 	if err != nil {
 		panic("unreachable: names of our own cannot be encoded: " + err.Error())

@@ -1,10 +1,13 @@
 package dispatch_test
 
 import (
+	"net/netip"
+	"strings"
 	"testing"
 
 	"berth/agent/proto"
 	api "berth/api/servicediscovery"
+	"berth/elbv2"
 	"berth/servicediscovery"
 	"berth/store"
 )
@@ -14,7 +17,10 @@ func TestMachinesGetTheNamesOfTheirAccountAndRegion(t *testing.T) {
 	namespace := func(account, id string) servicediscovery.Namespace {
 		return servicediscovery.Namespace{Account: account, Region: region, ID: id, Name: id + ".local", Type: api.NamespaceTypeDNSPrivate, TTL: 15}
 	}
+	lb := elbv2.LoadBalancer{Account: account, Region: region, Kind: "application", Name: "web", ID: "0000000000000001", Number: 3,
+		Zones: []elbv2.LoadBalancerZone{{Address: netip.MustParseAddr("172.31.0.5")}}}
 	w.update(func(tx *store.Tx) {
+		elbv2.LoadBalancers.Put(tx, lb)
 		servicediscovery.Namespaces.Put(tx, namespace(account, "a"))
 		servicediscovery.Namespaces.Put(tx, namespace("999999999999", "b"))
 	})
@@ -28,6 +34,9 @@ func TestMachinesGetTheNamesOfTheirAccountAndRegion(t *testing.T) {
 	a.want(proto.TypeWelcome, new(proto.Welcome))
 	var names proto.Names
 	a.want(proto.TypeNames, &names)
+	if b := names.Balancers; len(b) != 1 || !strings.HasSuffix(b[0].Name, ".elb.berth.internal") || b[0].Number != 3 || b[0].Addresses[0] != lb.Zones[0].Address {
+		t.Errorf("load balancers %+v", b)
+	}
 	if len(names.Zones) != 1 || names.Zones[0].Name != "a.local" || names.Revision != 1 {
 		t.Fatalf("names %+v", names)
 	}
