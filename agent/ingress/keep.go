@@ -272,6 +272,9 @@ func (k *keeper) setLoading(on bool) {
 	k.mu.Lock()
 	defer k.mu.Unlock()
 	k.state.loading = on
+	if !on {
+		wake(k.wakeSlots)
+	}
 }
 
 // took notes what HAProxy runs now.

@@ -225,8 +225,7 @@ func (i *Ingress) settle(revision uint64, running running, workers []served, loa
 		s.slots = workers[0].slots
 	}
 	if loading || s.loading || revision != s.Revision {
-		wake(i.wakeSlots) // a new worker may begin with what was wanted before
-		return
+		return // a new worker may begin with what was wanted before; another look follows when it has begun
 	}
 	if running.Revision == revision && s.running.Digest == running.Digest {
 		s.followed = revision
