@@ -216,7 +216,7 @@ func CreateServiceCoverage() []Coverage {
 		{"loadBalancers[].containerPort", ActedOn, ""},
 		{"loadBalancers[].advancedConfiguration", ActedOn, ""},
 		{"loadBalancers[].advancedConfiguration.roleArn", StoredOnly, "load balancers are Berth's own"},
-		{"serviceRegistries", Refused, "service discovery: not built yet"},
+		{"serviceRegistries", ActedOn, "Cloud Map services with an SRV record; serviceRegistries.port is for awsvpc, which is not built yet"},
 		{"desiredCount", ActedOn, ""},
 		{"clientToken", ActedOn, ""},
 		{"launchType", ActedOn, "EC2 and EXTERNAL; " + laterFargate},

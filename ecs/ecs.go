@@ -84,7 +84,7 @@ func Tables() []store.AnyTable {
 func (s *Service) Reconcilers() []reconcile.Reconciler {
 	return []reconcile.Reconciler{
 		TaskReconciler{store: s.store, now: s.now, retention: s.config.stoppedTaskRetention()},
-		LeaveReconciler{store: s.store, now: s.now},
+		LeaveReconciler{store: s.store, now: s.now}, RegistryReconciler{store: s.store, now: s.now},
 		LostTaskReconciler{store: s.store, now: s.now},
 		s.InstanceReconciler(),
 		TaskDefinitionReconciler{store: s.store},

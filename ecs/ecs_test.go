@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"slices"
 	"testing"
 	"time"
 
@@ -11,6 +12,7 @@ import (
 	api "berth/api/ecs"
 	"berth/aws"
 	"berth/elbv2"
+	"berth/servicediscovery"
 	"berth/store"
 )
 
@@ -29,7 +31,7 @@ type world struct {
 
 func newWorld(t testing.TB) *world {
 	t.Helper()
-	st, err := store.Open(store.Config{Tables: append(Tables(), elbv2.Tables()...)})
+	st, err := store.Open(store.Config{Tables: slices.Concat(Tables(), elbv2.Tables(), servicediscovery.Tables())})
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -49,7 +49,10 @@ func (s *Service) CreateService(ctx context.Context, in *api.CreateServiceReques
 		if err := checkAdvanced(tx, out.Config.Strategy, in.LoadBalancers, d); err != nil {
 			return err
 		}
-		out.newDeployment(tx, ids, d, in.LoadBalancers, out.Created)
+		if err := checkRegistries(tx, in.ServiceRegistries, d); err != nil {
+			return err
+		}
+		out.newDeployment(tx, ids, d, in.LoadBalancers, in.ServiceRegistries, out.Created)
 		Services.Put(tx, out)
 		return nil
 	})
@@ -82,6 +85,9 @@ func newService(c aws.Caller, in *api.CreateServiceRequest) (v ServiceRecord, er
 	if err := v.takeBalancers(in.LoadBalancers, in.Role); err != nil {
 		return v, err
 	}
+	if err := v.takeRegistries(in.ServiceRegistries); err != nil {
+		return v, err
+	}
 	if err := checkServiceLaunch(&v); err != nil {
 		return v, err
 	}
@@ -89,7 +95,7 @@ func newService(c aws.Caller, in *api.CreateServiceRequest) (v ServiceRecord, er
 		return v, err
 	}
 	if err := (later{
-		registries: in.ServiceRegistries, connect: in.ServiceConnectConfiguration,
+		connect: in.ServiceConnectConfiguration,
 		volumes: in.VolumeConfigurations, lattice: in.VpcLatticeConfigurations, providers: in.CapacityProviderStrategy,
 		controller: in.DeploymentController, platform: in.PlatformVersion, network: in.NetworkConfiguration,
 		exec: in.EnableExecuteCommand, rebalancing: in.AvailabilityZoneRebalancing,

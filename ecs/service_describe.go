@@ -106,6 +106,7 @@ func serviceWire(r store.Reader, v ServiceRecord, tags bool) api.Service {
 	if primary, ok := Deployments.Get(r, v.deploymentKey(v.Primary)); ok {
 		out.TaskDefinition = new(string(primary.DefinitionARN()))
 		out.LoadBalancers = orEmpty(primary.configured())
+		out.ServiceRegistries = orEmpty(primary.Registries)
 		out.RoleArn = v.roleARN(primary)
 	}
 	if d, ok := Deployments.Get(r, v.deploymentKey(v.Current)); ok {

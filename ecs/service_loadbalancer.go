@@ -132,16 +132,20 @@ func networkMode(d *api.TaskDefinition) api.NetworkMode {
 
 // hostPort is the port of its machine at which a running task's container port answers; 0 if its machine did not say.
 func (t Task) hostPort(d *api.TaskDefinition, b api.LoadBalancer, g elbv2.TargetGroup) int32 {
-	port := *b.ContainerPort
-	if networkMode(d) == api.NetworkModeHost {
-		return port
-	}
 	protocol := "tcp"
 	if g.Protocol == "UDP" {
 		protocol = "udp"
 	}
+	return t.portOf(d, *b.ContainerName, *b.ContainerPort, protocol)
+}
+
+// portOf is hostPort for a container, its port and a protocol, tcp or udp.
+func (t Task) portOf(d *api.TaskDefinition, container string, port int32, protocol string) int32 {
+	if networkMode(d) == api.NetworkModeHost {
+		return port
+	}
 	for _, c := range t.Containers {
-		if c.Name != *b.ContainerName {
+		if c.Name != container {
 			continue
 		}
 		for _, p := range c.Ports {

@@ -19,7 +19,7 @@ func (s *Service) UpdateService(ctx context.Context, in *api.UpdateServiceReques
 		return nil, err
 	}
 	if err := (later{
-		registries: in.ServiceRegistries, connect: in.ServiceConnectConfiguration,
+		connect: in.ServiceConnectConfiguration,
 		volumes: in.VolumeConfigurations, lattice: in.VpcLatticeConfigurations, providers: in.CapacityProviderStrategy,
 		controller: in.DeploymentController, platform: in.PlatformVersion, network: in.NetworkConfiguration,
 		exec: in.EnableExecuteCommand, rebalancing: in.AvailabilityZoneRebalancing,
@@ -80,6 +80,13 @@ func updateService(tx *store.Tx, c aws.Caller, v ServiceRecord, in *api.UpdateSe
 		}
 		balancers = in.LoadBalancers
 	}
+	registries := primary.Registries
+	if in.ServiceRegistries != nil {
+		if err := v.takeRegistries(in.ServiceRegistries); err != nil {
+			return v, err
+		}
+		registries = in.ServiceRegistries
+	}
 	if known {
 		if _, err := v.launch(d); err != nil {
 			return v, err
@@ -92,12 +99,16 @@ func updateService(tx *store.Tx, c aws.Caller, v ServiceRecord, in *api.UpdateSe
 				return v, err
 			}
 		}
+		if err := checkRegistries(tx, registries, d); err != nil {
+			return v, err
+		}
 	}
-	if value(in.ForceNewDeployment) || d.Key() != primary.DefinitionKey() || !sameBalancers(balancers, primary.configured()) {
+	if value(in.ForceNewDeployment) || d.Key() != primary.DefinitionKey() || !sameBalancers(balancers, primary.configured()) ||
+		!sameRegistries(registries, primary.Registries) {
 		if !known {
 			return v, clientError(msgDefinitionNotFound)
 		}
-		v.newDeployment(tx, ids, d, balancers, now)
+		v.newDeployment(tx, ids, d, balancers, registries, now)
 	} else if primary.Rounds > 0 {
 		primary.setPause(rollout.Pause{})
 		Deployments.Put(tx, primary)

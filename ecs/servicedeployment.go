@@ -33,6 +33,8 @@ type Deployment struct {
 	Alternate bool `json:"al,omitzero"`
 	// Blue is the number of the deployment that one which shifts traffic replaces; empty: none.
 	Blue string `json:"bl,omitzero"`
+	// Registries are the Cloud Map services in which its tasks are registered.
+	Registries []api.ServiceRegistry `json:"sd,omitzero"`
 	// Sources are the numbers of the deployments that it replaced.
 	Sources []string `json:"so,omitzero"`
 	// Config is the deployment configuration when it began.
@@ -177,10 +179,10 @@ func newDeploymentIDs(now time.Time) deploymentIDs {
 
 // newDeployment makes the deployment of a definition primary. Its predecessors stay until their tasks are replaced.
 // The caller puts the service.
-func (v *ServiceRecord) newDeployment(tx *store.Tx, ids deploymentIDs, d TaskDefinition, balancers []api.LoadBalancer, now Millis) Deployment {
+func (v *ServiceRecord) newDeployment(tx *store.Tx, ids deploymentIDs, d TaskDefinition, balancers []api.LoadBalancer, registries []api.ServiceRegistry, now Millis) Deployment {
 	made := Deployment{
 		Account: v.Account, Region: v.Region, Cluster: v.Cluster, Service: v.Name, Number: ids.number, ID: ids.id,
-		Created: now, Updated: now, Family: d.Family, Revision: d.Revision, Launch: v.Launch, Config: v.Config, Balancers: balancers,
+		Created: now, Updated: now, Family: d.Family, Revision: d.Revision, Launch: v.Launch, Config: v.Config, Balancers: balancers, Registries: registries,
 		Reason: "ECS deployment " + deploymentPrefix + ids.number + " in progress.", Status: api.ServiceDeploymentStatusInProgress,
 	}
 	for old := range Deployments.By(tx, byDeploymentLive, v.Key()) {

@@ -55,6 +55,7 @@ func (t *Task) want(tx *store.Tx, code api.TaskStopCode, reason string, now Mill
 	}
 	t.Desired, t.StopCode, t.StopReason, t.Stopping = StateStopped, code, reason, now
 	t.Version++
+	t.leaveRegistries(tx)
 	if t.deregister(tx, now) && t.Last == StateRunning {
 		t.Last, t.Leaving = StateDeactivating, true
 	}
