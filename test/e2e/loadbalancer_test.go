@@ -3,14 +3,12 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"io"
 	"net/http"
 	"strings"
 	"testing"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/ecs"
 	"github.com/aws/aws-sdk-go-v2/service/ecs/types"
 	elb "github.com/aws/aws-sdk-go-v2/service/elasticloadbalancingv2"
@@ -28,15 +26,8 @@ type balancer struct {
 // newBalancer makes an application load balancer that forwards to a group of instance targets. All of it ends with the test.
 func (b *Berth) newBalancer(name string) *balancer {
 	b.t.Helper()
-	subnets, err := ec2.NewFromConfig(b.cfg).DescribeSubnets(b.t.Context(), &ec2.DescribeSubnetsInput{})
-	if err != nil {
-		b.t.Fatal(err)
-	}
-	var ids []string
-	for _, s := range subnets.Subnets {
-		ids = append(ids, *s.SubnetId)
-	}
-	made, err := b.elb().CreateLoadBalancer(b.t.Context(), &elb.CreateLoadBalancerInput{Name: &name, Subnets: ids, Scheme: elbtypes.LoadBalancerSchemeEnumInternal})
+	subnets := strings.Fields(b.aws("ec2", "describe-subnets", "--query", "Subnets[].SubnetId", "--output", "text"))
+	made, err := b.elb().CreateLoadBalancer(b.t.Context(), &elb.CreateLoadBalancerInput{Name: &name, Subnets: subnets, Scheme: elbtypes.LoadBalancerSchemeEnumInternal})
 	if err != nil {
 		b.t.Fatal(err)
 	}
@@ -110,26 +101,12 @@ func (l *balancer) update(in ecs.UpdateServiceInput) {
 	}
 }
 
-func get(t *testing.T, url string) string {
-	t.Helper()
-	resp, err := http.Get(url)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer resp.Body.Close()
-	body, _ := io.ReadAll(resp.Body)
-	if resp.StatusCode != http.StatusOK {
-		t.Fatalf("%s: %s %s", url, resp.Status, body)
-	}
-	return string(body)
-}
-
 func TestServiceAnswersBehindItsLoadBalancer(t *testing.T) {
 	b := shared(t)
 	l := b.newBalancer("lb-web")
 	l.serve(ecs.CreateServiceInput{ServiceName: new("lb-web"), TaskDefinition: new(l.definition("lb-web", "1")), DesiredCount: new(int32(2))})
-	if got := get(t, l.url()); !strings.HasPrefix(got, "pid ") {
-		t.Errorf("answer %q", got)
+	if got, err := get(l.url()); err != nil || !strings.HasPrefix(got, "pid ") {
+		t.Errorf("answer %q, %v", got, err)
 	}
 	b.aws("ecs", "wait", "services-stable", "--services", "lb-web")
 	health, err := l.elb().DescribeTargetHealth(t.Context(), &elb.DescribeTargetHealthInput{TargetGroupArn: &l.group})
