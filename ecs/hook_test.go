@@ -337,3 +337,14 @@ func TestHookTargetsShowNoSecrets(t *testing.T) {
 		t.Error(got)
 	}
 }
+
+func TestWhySaysTheStageAndWhatItWaitsFor(t *testing.T) {
+	w := hooked(t, `{"targetType":"PAUSE","lifecycleStages":["POST_TEST_TRAFFIC_SHIFT"]}`)
+	w.until("POST_TEST_TRAFFIC_SHIFT")
+	w.pass(time.Second)
+	got := must(w.WhyService(w.ctx, "default", "web"))(t)
+	if len(got.Reasons) != 2 || !strings.Contains(got.Reasons[0], "is in stage POST_TEST_TRAFFIC_SHIFT since ") ||
+		!strings.Contains(got.Reasons[1], "with hookId "+*w.deployment().LifecycleHookDetails[0].HookId) {
+		t.Errorf("%q", got.Reasons)
+	}
+}

@@ -1,7 +1,9 @@
 package ecs
 
 import (
+	"fmt"
 	"slices"
+	"time"
 
 	api "berth/api/ecs"
 	"berth/ecs/rollout"
@@ -76,6 +78,32 @@ func (d Deployment) resolved() *api.ResolvedConfiguration {
 			one.ProductionListenerRule = a.ProductionListenerRule
 		}
 		out.LoadBalancers = append(out.LoadBalancers, one)
+	}
+	return out
+}
+
+// explainStage says where a deployment that shifts traffic is and what it waits for.
+func (d Deployment) explainStage(r store.Reader) []string {
+	how := "is"
+	if d.Life.Back {
+		how = "is rolled back (" + d.StatusReason + ") and is"
+	}
+	out := []string{fmt.Sprintf("deployment %s%s %s in stage %s since %s, with %g %% of the production traffic", deploymentPrefix, d.Number, how, d.Life.Stage,
+		d.Life.Since.UTC().Format(time.RFC3339), percentOf(d.Life.Production))}
+	for h := range Hooks.By(r, byHookRunning, d.Key()) {
+		c := h.configured(d)
+		if c.TargetType == api.DeploymentLifecycleHookTargetTypePause {
+			out = append(out, fmt.Sprintf("it is paused until ContinueServiceDeployment is called with hookId %s, at most until %s", h.id(d), h.Expires.Time().Format(time.RFC3339)))
+			continue
+		}
+		line := fmt.Sprintf("it waits for the hook %s, at most until %s", shownTarget(c), h.Expires.Time().Format(time.RFC3339))
+		if h.Task != "" {
+			line += ": task " + h.Task
+		}
+		if h.Why != "" {
+			line += ": " + h.Why
+		}
+		out = append(out, line)
 	}
 	return out
 }

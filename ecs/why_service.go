@@ -180,6 +180,9 @@ func (w *WhyService) explain(p *pass, primary *Deployment, want rollout.Service,
 			w.Reasons = append(w.Reasons, fmt.Sprintf(format, args...))
 		}
 	}
+	if d := p.staged(); d != nil {
+		w.Reasons, plan, w.Machines = d.explainStage(p.r), rollout.Plan{}, nil
+	}
 	say(want.Halted, "deployment %s has failed (%s): nothing more is started", w.Deployment, primary.Reason)
 	say(plan.Paused, "tasks fail again and again: the next ones start at %s", w.Pause.UTC().Format(time.RFC3339))
 	say(w.Threshold > 0 && w.Failed > 0 && !want.Halted, "%d of %d failures until the circuit breaker ends the deployment", w.Failed, w.Threshold)
