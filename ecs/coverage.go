@@ -230,7 +230,7 @@ func CreateServiceCoverage() []Coverage {
 		{d + "strategy", ActedOn, "BLUE_GREEN also without load balancers, LINEAR and CANARY with; traffic shifts with Service Connect: not built yet"},
 		{d + "bakeTimeInMinutes", ActedOn, ""},
 		{d + "lifecycleHooks", ActedOn, "hookTargetArn is an HTTP(S) URL or the ARN of a task definition; Lambda functions are refused"},
-		{d + "lifecycleHooks[].roleArn", StoredOnly, laterRoles},
+		{d + "lifecycleHooks[].roleArn", StoredOnly, "IAM is not built yet"},
 		{d + "linearConfiguration", ActedOn, ""},
 		{d + "canaryConfiguration", ActedOn, ""},
 		{"deploymentConfiguration", ActedOn, ""},

@@ -8,7 +8,7 @@
 //	                                   └── RunToken (client tokens of RunTask)
 //
 //	Service ──< Deployment >── TaskDefinition      a service's tasks have the group service:<name> and are
-//	   └──< ServiceEvent                           startedBy ecs-svc/<number of the deployment>
+//	   └──< ServiceEvent   └──< Hook               startedBy ecs-svc/<number of the deployment>
 //
 // A deployment begins IN_PROGRESS and ends COMPLETED or FAILED; a rollback brings the one that was last COMPLETED back
 // to IN_PROGRESS. A service is ACTIVE, then DRAINING, then INACTIVE.
@@ -47,6 +47,9 @@
 //	service_reconciler.go, service_pass.go, service_rollout.go, service_daemon.go   the scheduler; it asks package rollout
 //	service_loadbalancer.go, service_balance.go, service_target.go   load balancers of services: checks, tasks in and out, health
 //	servicedeployment*.go   deployments, service revisions
+//	service_strategy.go, service_advanced.go   what is checked of strategies and their load balancers
+//	service_begin.go, service_stage.go, service_traffic.go   deployments that shift traffic: beginning, stages, rules; alarm.go
+//	hook*.go             lifecycle hooks: configuration, records, calls, tasks; ContinueServiceDeployment
 //	taskprotection.go
 //	accountsetting.go, tag.go
 //	coverage.go          which operations and fields are acted on, stored only or refused
