@@ -24,10 +24,9 @@ func (v *ServiceRecord) begin(tx *store.Tx, made *Deployment, now Millis) {
 		made.Balancers = exchanged(made.Balancers)
 	}
 	if !shifts(made.Config.Strategy) {
-		if interrupted && found {
-			back := source
-			back.forward(tx, productionRule, rollout.All)
-			back.forward(tx, testRule, rollout.All)
+		if interrupted && found && source.Number != current.Number {
+			current.forward(tx, productionRule, 0)
+			current.forward(tx, testRule, 0)
 		}
 		return
 	}

@@ -109,8 +109,9 @@ func serviceWire(r store.Reader, v ServiceRecord, tags bool) api.Service {
 		out.ServiceRegistries = orEmpty(primary.Registries)
 		out.RoleArn = v.roleARN(primary)
 	}
-	if d, ok := Deployments.Get(r, v.deploymentKey(v.Current)); ok {
-		out.CurrentServiceDeployment = new(string(d.ARN()))
+	current, ok := Deployments.Get(r, v.deploymentKey(v.Current))
+	if ok {
+		out.CurrentServiceDeployment = new(string(current.ARN()))
 	}
 	counts := serviceTasks(r, v.Key())
 	for _, n := range counts {
@@ -119,6 +120,9 @@ func serviceWire(r store.Reader, v ServiceRecord, tags bool) api.Service {
 	}
 	for _, d := range liveDeployments(r, v) {
 		shown := d.wire(v, counts[d.Number], desired)
+		if current.Life != nil && current.under() {
+			shown.DesiredCount = new(int32(current.wanted(d.Number, int(desired))))
+		}
 		out.Deployments = append(out.Deployments, shown)
 		out.CurrentServiceRevisions = append(out.CurrentServiceRevisions, api.ServiceCurrentRevisionSummary{
 			Arn: new(string(d.RevisionARN())), RequestedTaskCount: shown.DesiredCount,

@@ -267,7 +267,7 @@ func (p *pass) wanted(primary *Deployment) (want rollout.Service, l *launch, ok 
 		Desired: int(p.v.Desired), MinPercent: int(value(p.v.Config.MinimumHealthyPercent)), MaxPercent: int(value(p.v.Config.MaximumPercent)),
 		Primary: p.v.Primary, Halted: primary.State == RolloutFailed, Ending: p.v.Draining, Force: p.v.Force, Pause: primary.pause(), Daemon: p.v.Daemon,
 	}
-	if primary.Life != nil && primary.State == RolloutFailed {
+	if primary.Life != nil && primary.Life.Back && primary.State == RolloutFailed {
 		want.Desired = 0 // it was the first deployment of the service and did not take traffic as it should: there is nothing to run
 	}
 	l, err := p.v.launch(*definition)

@@ -168,6 +168,9 @@ func TestDeploymentsThatShiftTraffic(t *testing.T) {
 			w.update(`{"service":"web","taskDefinition":"web:2"}`)
 			w.stages = nil
 			w.step("POST_TEST_TRAFFIC_SHIFT")
+			if v := w.service("web"); *v.Deployments[0].DesiredCount != 2 || *v.Deployments[1].DesiredCount != 2 {
+				t.Errorf("desired counts %d, %d", *v.Deployments[0].DesiredCount, *v.Deployments[1].DesiredCount)
+			}
 			w.want("web", "ACTIVE 2/4/0 PRIMARY web:2 IN_PROGRESS 2/0 failed=0 ACTIVE web:1 COMPLETED 2/0 failed=0")
 			w.until("SUCCESSFUL")
 			w.want("web", "ACTIVE 2/2/0 PRIMARY web:2 COMPLETED 2/0 failed=0")
@@ -203,7 +206,12 @@ func TestStagesAreShown(t *testing.T) {
 	w := newShifting(t, fmt.Sprintf(blueGreenConfig, ""))
 	w.until("SUCCESSFUL")
 	w.update(`{"service":"web","taskDefinition":"web:2"}`)
-	d := w.until("SCALE_UP")
+	d := w.until("PRE_SCALE_UP")
+	if *d.TargetServiceRevision.RequestedTaskCount != 0 || *d.SourceServiceRevisions[0].RequestedTaskCount != 2 {
+		t.Errorf("requested %+v %+v", d.TargetServiceRevision, d.SourceServiceRevisions)
+	}
+	w.step("SCALE_UP")
+	d = w.deployment()
 	if s, g := d.SourceServiceRevisions[0], d.TargetServiceRevision; *s.RequestedProductionTrafficWeight != 100 || *g.RequestedProductionTrafficWeight != 0 ||
 		*s.RequestedTestTrafficWeight != 100 || *g.RequestedTestTrafficWeight != 0 {
 		t.Errorf("weights %+v %+v", s, g)
@@ -414,5 +422,28 @@ func TestBrokenRulesRollBack(t *testing.T) {
 				t.Errorf("reason\n %s, want\n %s", got, want)
 			}
 		})
+	}
+}
+
+func TestARollingDeploymentInMidShiftTakesTheTrafficBack(t *testing.T) {
+	w := newShifting(t, `{}`) // rolling, with the rules for later
+	w.until("SUCCESSFUL")
+	w.update(`{"service":"web","loadBalancers":[` + entry(w.blue) + `]}`) // and without them
+	w.until("SUCCESSFUL")
+	w.update(`{"service":"web","taskDefinition":"web:2","deploymentConfiguration":` + canaryConfig + `,"loadBalancers":[` + w.entry() + `]}`)
+	for w.shares(w.production) != "blue:875 green:125" {
+		w.pass(time.Second)
+	}
+	w.clock = w.clock.Add(time.Second)
+	w.update(`{"service":"web","taskDefinition":"web:3","deploymentConfiguration":{"strategy":"ROLLING"}}`)
+	if got := w.shares(w.production); got != "blue:100" {
+		t.Errorf("traffic goes to %s", got)
+	}
+	w.until("SUCCESSFUL")
+	w.want("web", "ACTIVE 2/2/0 PRIMARY web:3 COMPLETED 2/0 failed=0")
+	for _, target := range targets(w.world) {
+		if target.Group != w.blue.Key() {
+			t.Errorf("a target is in %s", target.Group)
+		}
 	}
 }

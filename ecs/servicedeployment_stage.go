@@ -14,6 +14,12 @@ import (
 func (d Deployment) showLife(r store.Reader, out *api.ServiceDeployment) {
 	out.LifecycleStage = lifecycleStage(*d.Life)
 	out.LifecycleHookDetails = hookDetails(r, d)
+	if v, ok := Services.Get(r, d.ServiceKey()); ok && d.under() {
+		out.TargetServiceRevision.RequestedTaskCount = new(int32(d.wanted(d.Number, int(v.Desired))))
+		for i, number := range d.Sources {
+			out.SourceServiceRevisions[i].RequestedTaskCount = new(int32(d.wanted(number, int(v.Desired))))
+		}
+	}
 	if len(d.Balancers) == 0 {
 		return
 	}
@@ -33,6 +39,18 @@ func (d Deployment) showLife(r store.Reader, out *api.ServiceDeployment) {
 			source.RequestedTestTrafficWeight = new(percentOf(tests))
 		}
 	}
+}
+
+// wanted is how many tasks of one of the service's deployments this one wants in its stage.
+func (d Deployment) wanted(number string, desired int) int {
+	green, blue, others, _ := d.Life.Wants(desired)
+	switch number {
+	case d.Number:
+		return green
+	case d.Blue:
+		return blue
+	}
+	return others
 }
 
 // lifecycleStage is the stage as service deployments show it. They have none for the hooks before a step of the production shift: the
