@@ -68,6 +68,20 @@ func TestAMovedTagLeavesItsOldImageUntagged(t *testing.T) {
 	}
 }
 
+func TestImageNamesResolve(t *testing.T) {
+	w := newWorld(t)
+	v1, latest := w.push(t, "team/web:v1"), w.push(t, "team/web:latest")
+	own, aws := w.service.Host()+"/"+account+"/"+region+"/team/web", account+".dkr.ecr."+region+".amazonaws.com/team/web"
+	for image, want := range map[string]string{
+		own + ":v1": v1, own: latest, aws + ":v1": v1, own + ":v2": "", own + "@" + v1: "", "team/web:v1": "", "web": "",
+		"registry.local/" + account + "/" + region + "/team/web:v1": "", account + ".dkr.ecr." + region + ".local/team/web:v1": "",
+	} {
+		if got, ok := w.service.Resolve(w.store.Read(), image); got != want || ok != (want != "") {
+			t.Errorf("%s is %q %v, want %q", image, got, ok, want)
+		}
+	}
+}
+
 func TestImmutableTagsStay(t *testing.T) {
 	w := newWorld(t)
 	img := randomImage(t)

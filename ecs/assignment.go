@@ -16,7 +16,7 @@ func AssignmentFor(r store.Reader, instance string) ([]proto.Task, map[string]ap
 		key := assignedKey(t)
 		if _, ok := definitions[key]; !ok {
 			if d, ok := TaskDefinitions.Get(r, t.DefinitionKey()); ok {
-				definitions[key] = t.Merge(*d.wire())
+				definitions[key] = t.pinned(t.Merge(*d.wire()))
 			}
 		}
 		tasks = append(tasks, assigned(t))
@@ -24,11 +24,15 @@ func AssignmentFor(r store.Reader, instance string) ([]proto.Task, map[string]ap
 	return tasks, definitions
 }
 
-// assignedKey names the definition as the task runs it: the ARN, with a hash of the overrides if there are any.
+// assignedKey names the definition as the task runs it: the ARN, with a hash of the overrides and one of
+// the digests of its images if there are any.
 func assignedKey(t Task) string {
 	key := string(t.DefinitionARN())
 	if h := overrideHash(t.Overrides, t.Images); h != "" {
 		key += "#" + h
+	}
+	if h := t.pinHash(); h != "" {
+		key += "@" + h
 	}
 	return key
 }

@@ -64,10 +64,9 @@ func OperationCoverage() []Coverage {
 		}},
 		{ActedOn, "", []string{"CreateService", "UpdateService"}},
 		{ActedOn, "", []string{
-			"DescribeServices", "ListServices", "DeleteService", "DescribeServiceDeployments", "ListServiceDeployments",
+			"DescribeServices", "ListServices", "DeleteService", "DescribeServiceDeployments", "ListServiceDeployments", "DescribeServiceRevisions",
 			"ContinueServiceDeployment", "GetTaskProtection", "UpdateTaskProtection",
 		}},
-		{ActedOn, "containerImages are shown without their digests; tags are not pinned yet", []string{"DescribeServiceRevisions"}},
 		{ActedOn, "stopType ROLLBACK", []string{"StopServiceDeployment"}},
 		{Refused, laterConnect, []string{"ListServicesByNamespace"}},
 		{Refused, laterTaskSets, []string{
@@ -131,7 +130,7 @@ func containerCoverage() []Coverage {
 	out := []Coverage{
 		{"portMappings[].name", StoredOnly, laterConnect},
 		{"portMappings[].appProtocol", StoredOnly, laterConnect},
-		{"versionConsistency", StoredOnly, "services don't pin images to digests yet"},
+		{"versionConsistency", ActedOn, "images of Berth's registry have their digest when a deployment starts, others from its first task"},
 		{"dockerLabels", StoredOnly, "there is no Docker to show them"},
 		{"repositoryCredentials", Refused, laterSecrets},
 		{"secrets", Refused, laterSecrets},

@@ -41,6 +41,8 @@ type Deps struct {
 	Alarms Alarms
 	// HookClient calls lifecycle hooks; nil: a client of its own.
 	HookClient *http.Client
+	// ResolveImage knows the images of Berth's own registry; nil: there is none.
+	ResolveImage ResolveImage
 }
 
 // Service answers the ECS API. Operations that it does not have are answered by api.Unimplemented.
@@ -54,6 +56,7 @@ type Service struct {
 	config Config
 	alarms Alarms
 	hooks  hookCaller
+	image  ResolveImage
 
 	placing *placing
 }
@@ -68,7 +71,7 @@ func New(d Deps) *Service {
 	}
 	return &Service{
 		store: d.Store, now: d.Now, pages: d.Pages, log: d.Log, config: d.Config, alarms: d.Alarms, hooks: newHookCaller(d.HookClient),
-		placing: newPlacing(d.Store),
+		image: d.ResolveImage, placing: newPlacing(d.Store),
 	}
 }
 

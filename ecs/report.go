@@ -208,7 +208,9 @@ func (c *TaskContainer) merge(st proto.ContainerStatus, state TaskState) (change
 		}
 	}
 	set(&c.RuntimeID, st.RuntimeID)
-	set((*string)(&c.Digest), st.ImageDigest)
+	if !c.Pinned {
+		set((*string)(&c.Digest), st.ImageDigest)
+	}
 	set(&c.Reason, shorten(st.Reason, maxReason))
 	if st.ExitCode != nil && c.ExitCode == nil && state == StateStopped {
 		c.ExitCode, changed = st.ExitCode, true

@@ -53,6 +53,7 @@ func (s *Service) CreateService(ctx context.Context, in *api.CreateServiceReques
 			return err
 		}
 		out.newDeployment(tx, ids, d, in.LoadBalancers, in.ServiceRegistries, out.Created)
+		s.resolve(tx, out.deploymentKey(ids.number))
 		Services.Put(tx, out)
 		return nil
 	})

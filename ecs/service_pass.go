@@ -93,6 +93,7 @@ func (p *pass) look() (seen []rollout.Task) {
 			p.ended(t)
 			p.left(t)
 		}
+		p.learn(t)
 		if t.Active() {
 			changed = p.register(t) || changed
 			r := p.see(t)
@@ -348,6 +349,7 @@ func (p *pass) start(l *launch, plan rollout.Plan) {
 			continue
 		}
 		t := l.task(i, picks[i].Instance, picks[i].Held)
+		p.pin(&t)
 		Tasks.Put(p.tx, t)
 		made = append(made, "(task "+t.ID+")")
 	}

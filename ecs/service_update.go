@@ -41,7 +41,9 @@ func (s *Service) UpdateService(ctx context.Context, in *api.UpdateServiceReques
 		if v.Status() != statusActive {
 			return aws.Errorf(codeServiceNotActive, msgServiceNotActive)
 		}
-		out, err = updateService(tx, caller, v, in, ids, MillisOf(now))
+		if out, err = updateService(tx, caller, v, in, ids, MillisOf(now)); err == nil {
+			s.resolve(tx, out.deploymentKey(ids.number))
+		}
 		return err
 	})
 	if err != nil {

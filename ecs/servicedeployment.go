@@ -35,6 +35,9 @@ type Deployment struct {
 	Blue string `json:"bl,omitzero"`
 	// Registries are the Cloud Map services in which its tasks are registered.
 	Registries []api.ServiceRegistry `json:"sd,omitzero"`
+	// Pins are the digests that containers run, by name: what the images' tags named when it began, or what its first task
+	// ran. Written by: CreateService, UpdateService, the reconciler.
+	Pins map[string]Digest `json:"pi,omitzero"`
 	// Sources are the numbers of the deployments that it replaced.
 	Sources []string `json:"so,omitzero"`
 	// Config is the deployment configuration when it began.

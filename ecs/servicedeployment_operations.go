@@ -229,13 +229,11 @@ func revisionWire(r store.Reader, v ServiceRecord, d Deployment) api.ServiceRevi
 	out := api.ServiceRevision{
 		ServiceRevisionArn: new(string(d.RevisionARN())), ServiceArn: new(string(v.ARN())), ClusterArn: new(string(clusterARN(d.Account, d.Region, d.Cluster))),
 		TaskDefinition: new(string(d.DefinitionARN())), LaunchType: d.Launch, LoadBalancers: orEmpty(d.configured()),
-		ServiceRegistries: orEmpty(d.Registries), ContainerImages: []api.ContainerImage{}, GuardDutyEnabled: new(false), CreatedAt: d.Created.wire(),
+		ServiceRegistries: orEmpty(d.Registries), GuardDutyEnabled: new(false), CreatedAt: d.Created.wire(),
 	}
 	out.ResolvedConfiguration = d.resolved()
 	definition, _ := TaskDefinitions.Get(r, d.DefinitionKey())
-	for _, c := range definition.Definition.ContainerDefinitions {
-		out.ContainerImages = append(out.ContainerImages, api.ContainerImage{ContainerName: c.Name, Image: c.Image})
-	}
+	out.ContainerImages = d.images(definition.Definition)
 	return out
 }
 

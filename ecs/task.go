@@ -80,10 +80,12 @@ type Task struct {
 
 // TaskContainer is one container of a task.
 type TaskContainer struct {
-	Name      string           `json:"n"`
-	State     TaskState        `json:"s"`           // StatePending, StateRunning, StateStopped
-	RuntimeID string           `json:"id,omitzero"` // with the task's ID written as ownID
-	Digest    Digest           `json:"d,omitzero"`
+	Name      string    `json:"n"`
+	State     TaskState `json:"s"`           // StatePending, StateRunning, StateStopped
+	RuntimeID string    `json:"id,omitzero"` // with the task's ID written as ownID
+	Digest    Digest    `json:"d,omitzero"`
+	// Pinned says that the container runs the image with the digest, whatever its tag names. Written by: the reconciler "ecs.service".
+	Pinned    bool             `json:"pd,omitzero"`
 	ExitCode  *int32           `json:"x,omitzero"`
 	Reason    string           `json:"w,omitzero"`
 	Health    api.HealthStatus `json:"h,omitzero"` // empty means UNKNOWN

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"net/http"
 	"os"
-	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -173,12 +172,4 @@ func (o *ownService) serveBackup(w http.ResponseWriter, r *http.Request) {
 func serveReady(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) }
 
 // inUse says whether a task that is not stopped runs an image with this digest.
-func (s *Server) inUse(digest string) bool {
-	r := s.store.Read()
-	for t := range ecs.Tasks.All(r) {
-		if t.Active() && slices.ContainsFunc(t.Containers, func(c ecs.TaskContainer) bool { return string(c.Digest) == digest }) {
-			return true
-		}
-	}
-	return false
-}
+func (s *Server) inUse(digest string) bool { return ecs.ImageInUse(s.store.Read(), digest) }

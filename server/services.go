@@ -122,6 +122,7 @@ func (s *Server) assemble(ctx context.Context) (_ *services, err error) {
 	out.logs = logs.New(logs.Deps{Store: s.store, Events: out.events, Pages: pages, Log: s.log})
 	out.ecs = ecs.New(ecs.Deps{
 		Store: s.store, Pages: pages, Log: s.log, Config: ecs.Config{StoppedTaskRetention: s.config.StoppedTaskRetention},
+		ResolveImage: func(r store.Reader, image string) (string, bool) { return out.ecr.Resolve(r, image) },
 	})
 	out.elbv2 = elbv2.New(elbv2.Deps{Store: s.store, Pages: pages, Log: s.log, Machine: ecs.MachineByInstanceID})
 	out.ecr, err = ecr.New(ecr.Deps{

@@ -48,10 +48,14 @@ func TestPullFromRegistry(t *testing.T) {
 		t.Errorf("second pull: got %s, %d further blobs", again.Digest, g.count("blobs")-blobs)
 	}
 
+	asked := g.count("manifests")
 	pinned, err := l.Images().Pull(t.Context(), g.host()+"/app/probe@"+want, agent.PullOptions{})
 	l.must(err)
 	if pinned.ID != img.ID || pinned.Digest != want {
 		t.Errorf("pinned: got %+v", pinned)
+	}
+	if n := g.count("manifests"); n != asked {
+		t.Errorf("pinned to what was pulled by its tag: the registry was asked %d times", n-asked)
 	}
 	g.server.Close()
 	requests := g.count("manifests")

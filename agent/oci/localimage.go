@@ -18,7 +18,16 @@ import (
 func (im *Images) local(named reference.Named) (agent.Image, bool) {
 	stored, err := im.store.Image(named.String())
 	if err != nil {
-		return agent.Image{}, false
+		// An image that was pulled by its tag is as good: a digest says what it is, whatever its name.
+		d, ok := named.(reference.Digested)
+		if !ok {
+			return agent.Image{}, false
+		}
+		same, err := im.store.ImagesByDigest(d.Digest())
+		if err != nil || len(same) == 0 {
+			return agent.Image{}, false
+		}
+		stored = same[0]
 	}
 	img, err := im.describe(stored)
 	if err != nil {
