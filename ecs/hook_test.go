@@ -348,3 +348,12 @@ func TestWhySaysTheStageAndWhatItWaitsFor(t *testing.T) {
 		t.Errorf("%q", got.Reasons)
 	}
 }
+
+func TestHooksDoNotReachMetadataServices(t *testing.T) {
+	for _, target := range []string{"http://169.254.169.254/latest", "http://[fe80::1]/"} {
+		a := newHookCaller(nil).call(t.Context(), target, hookPayload{})
+		if !a.again || !strings.Contains(a.problem, "the address is not allowed") || strings.Contains(a.problem, "latest") {
+			t.Errorf("%s: %+v", target, a)
+		}
+	}
+}
