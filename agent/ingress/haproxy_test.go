@@ -2,11 +2,14 @@ package ingress
 
 import (
 	"context"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
+	"path/filepath"
 	"slices"
 	"strconv"
 	"strings"
@@ -75,6 +78,48 @@ func TestKilledHAProxyIsStartedAgain(t *testing.T) {
 		})
 		if body, err := r.get("http://" + r.address(5)); err != nil || body != "a" {
 			t.Errorf("after the %s was killed: %q %v", whom, body, err)
+		}
+	}
+}
+
+// HAProxy comes back with what it served, also when nothing else works, and knows of what happened to targets since.
+func TestKilledHAProxyComesBackWithoutACheck(t *testing.T) {
+	pid := os.Getpid()
+	loopback := netip.PrefixFrom(netip.AddrFrom4([4]byte{127, byte(64 + pid%64), byte(pid/64%64) << 2, 0}), 22)
+	refuse := filepath.Join(t.TempDir(), "refuse")
+	r := newRigOn(t, &fakeNetwork{loopback: loopback}, func(program string) string {
+		script := filepath.Join(t.TempDir(), "haproxy")
+		text := fmt.Sprintf("#!/bin/sh\nif [ \"$1\" = -c ] && [ -e %s ]; then exit 1; fi\nexec %s \"$@\"\n", refuse, program)
+		if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
+			t.Fatal(err)
+		}
+		return script
+	})
+	var status atomic.Int32
+	status.Store(200)
+	a, b := backend(t, "a", func() int { return int(status.Load()) }, nil), backend(t, "b", well, nil)
+	r.apply(r.frame(a, b))
+	r.awaitState(a, proto.TargetHealthy)
+	r.awaitState(b, proto.TargetHealthy)
+	status.Store(503)
+	r.awaitState(a, proto.TargetUnhealthy)
+	if err := os.WriteFile(refuse, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	before, err := r.in.master.processes(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := unix.Kill(before.Master, unix.SIGKILL); err != nil {
+		t.Fatal(err)
+	}
+	r.await("another HAProxy", func() bool {
+		now, err := r.in.master.processes(t.Context())
+		return err == nil && now.Master != before.Master && len(now.Workers) == 1
+	})
+	for range 4 {
+		if body, err := r.get("http://" + r.address(5)); err != nil || body != "b" {
+			t.Errorf("%q %v", body, err)
 		}
 	}
 }

@@ -24,6 +24,8 @@ type keeper struct {
 	ended   <-chan struct{}
 	stop    context.CancelFunc // of ended
 	loaded  time.Time          // of the last reload
+	started time.Time          // of process
+	good    *rendered          // what process serves; nil before any is known
 	refused string             // digest of what HAProxy refused; it is not tried again before it changes
 }
 
@@ -46,8 +48,10 @@ func (i *Ingress) keepConfig(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-k.ended:
-			i.log.Error("HAProxy ended; starting it again", "said", i.cfg.said())
+			said := i.cfg.said()
 			k.drop()
+			k.revive(ctx)
+			i.log.Error("HAProxy ended; it is started again", "said", said)
 		case <-i.wakeConfig:
 		case <-again.C:
 		}
@@ -67,6 +71,31 @@ func (k *keeper) drop() {
 		k.stop()
 		k.process.close()
 		k.process, k.ended = nil, nil
+	}
+}
+
+// revive starts HAProxy again with what it served, at once: that was checked when it came. Whatever else is to be done is the next step's,
+// also after a failure, and the pause between two starts of a HAProxy that ends again and again.
+func (k *keeper) revive(ctx context.Context) {
+	if k.good == nil || time.Since(k.started) < reloadPause {
+		return
+	}
+	if _, identity := k.cfg.Network.TaskNamespace(); k.good.machine.Namespace != "" && identity != k.good.identity {
+		return
+	}
+	k.setLoading(true)
+	defer k.setLoading(false)
+	// Not synced to the disk: after a power failure the file is written anew anyway.
+	path := k.cfg.path(configFile + ".new")
+	err := os.WriteFile(path, k.text(*k.good), 0o600)
+	if err == nil {
+		err = os.Rename(path, k.cfg.path(configFile))
+	}
+	if err == nil {
+		err = k.run(ctx)
+	}
+	if err != nil && ctx.Err() == nil {
+		k.log.Warn("HAProxy does not start again as it was", "err", err)
 	}
 }
 
@@ -99,6 +128,8 @@ func (k *keeper) step(ctx context.Context) time.Duration {
 	case k.process == nil && !r.serves():
 		k.reached(r)
 		return 0
+	case k.process == nil && time.Since(k.started) < reloadPause:
+		return reloadPause - time.Since(k.started)
 	case k.process != nil && r.Digest == before.Digest:
 		k.reached(r)
 		return k.again(problem)
@@ -208,7 +239,7 @@ func (k *keeper) run(ctx context.Context) error {
 		return errors.Join(err, p.stop())
 	}
 	k.have(ctx, p)
-	k.loaded = time.Now()
+	k.loaded, k.started = time.Now(), time.Now()
 	k.log.Info("HAProxy started", "pid", p.pid, "took", time.Since(began).Round(time.Millisecond))
 	wake(k.wakeSlots)
 	return nil
@@ -295,5 +326,8 @@ func (k *keeper) reached(r rendered) {
 	}
 	k.state.running.Revision, k.state.machine = r.Revision, r.machine
 	k.mu.Unlock()
+	if k.good = nil; k.process != nil {
+		k.good = &r
+	}
 	wake(k.wakeSlots)
 }

@@ -25,6 +25,7 @@ type rendered struct {
 	config   haproxy.Config
 	problems []haproxy.Problem // listeners that are left out
 	dir      string            // of config.Files
+	identity string            // of machine.Namespace
 }
 
 // render makes the configuration of the newest frame. Files are kept under the digest of their content, so that text that is the
@@ -43,8 +44,8 @@ func (i *Ingress) render() rendered {
 	r := rendered{machine: m, config: haproxy.Render(frame, m, slots), problems: problems, dir: m.Dir}
 	if m.Namespace != "" {
 		// HAProxy opens the namespace by its path: one that was made anew there means a new worker.
-		_, identity := i.cfg.Network.TaskNamespace()
-		r.config.Text = append(r.config.Text, "\n# namespace "+identity+"\n"...)
+		_, r.identity = i.cfg.Network.TaskNamespace()
+		r.config.Text = append(r.config.Text, "\n# namespace "+r.identity+"\n"...)
 	}
 	sum := sha256.Sum256(r.config.Text)
 	r.running = running{Digest: hex.EncodeToString(sum[:]), Revision: i.state.Revision, Backends: r.config.Backends}

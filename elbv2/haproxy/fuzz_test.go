@@ -16,7 +16,7 @@ import (
 )
 
 // keywords are the first words of lines that Render may write. Anything else is a text of a user that got out.
-var keywords = strings.Fields(`global defaults frontend backend # nbthread fd-hard-limit hard-stop-after tune.bufsize tune.maxrewrite tune.http.logurilen tune.ssl.default-dh-param
+var keywords = strings.Fields(`global defaults frontend backend # nbthread httpclient.ssl.verify fd-hard-limit hard-stop-after tune.bufsize tune.maxrewrite tune.http.logurilen tune.ssl.default-dh-param
 	stats log log-format option retries retry-on http-reuse timeout errorfile mode bind acl tcp-request http-request http-response http-after-response use_backend default_backend
 	balance hash-type cookie dynamic-cookie-key server-template`)
 

@@ -29,6 +29,8 @@ func (r *renderer) global() {
 	r.line("tune.maxrewrite 4096")
 	r.line("tune.http.logurilen 4096")
 	r.line("tune.ssl.default-dh-param 2048")
+	// Its own HTTP client is not used: without this HAProxy reads all certificates of the system whenever it starts, half of that time.
+	r.line("httpclient.ssl.verify none")
 	if r.m.StatsSocket != "" {
 		r.line("stats socket %s mode 600 level admin expose-fd listeners", word(r.m.StatsSocket))
 	}
