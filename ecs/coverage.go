@@ -208,7 +208,7 @@ func CreateServiceCoverage() []Coverage {
 		{"cluster", ActedOn, ""},
 		{"serviceName", ActedOn, ""},
 		{"taskDefinition", ActedOn, ""},
-		{"availabilityZoneRebalancing", Refused, "ENABLED is refused, DISABLED is the default: rebalancing is not built yet"},
+		{"availabilityZoneRebalancing", ActedOn, "zones are those of the machines that a task may be placed on"},
 		{"loadBalancers[].targetGroupArn", ActedOn, "target type instance: network mode awsvpc is not built yet"},
 		{"loadBalancers[].loadBalancerName", Refused, "Classic Load Balancers are not built"},
 		{"loadBalancers[].containerName", ActedOn, ""},

@@ -46,6 +46,7 @@
 //	service.go           the service record and its events; service_request.go, _create, _update, _describe: its operations
 //	service_reconciler.go, service_pass.go, service_rollout.go, service_daemon.go   the scheduler; it asks package rollout
 //	service_loadbalancer.go, service_balance.go, service_target.go   load balancers of services: checks, tasks in and out, health
+//	service_rebalance.go tasks of services between zones
 //	service_image.go     images of services' tasks by digest
 //	servicedeployment*.go   deployments, service revisions
 //	service_strategy.go, service_advanced.go   what is checked of strategies and their load balancers

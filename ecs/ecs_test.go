@@ -78,7 +78,12 @@ func (w *world) register(text string) string {
 // machine connects an agent with so much CPU and memory and every capability, and returns its instance.
 func (w *world) machine(cluster, name string, cpu, memory int32) ContainerInstance {
 	w.t.Helper()
-	hello := proto.Hello{ProtocolVersion: proto.Version, CPU: cpu, Memory: memory, Zone: testRegion + "a"}
+	return w.machineIn(testRegion+"a", cluster, name, cpu, memory)
+}
+
+func (w *world) machineIn(zone, cluster, name string, cpu, memory int32) ContainerInstance {
+	w.t.Helper()
+	hello := proto.Hello{ProtocolVersion: proto.Version, CPU: cpu, Memory: memory, Zone: zone}
 	for _, a := range []string{
 		remoteAPI + "1.18", remoteAPI + "1.19", remoteAPI + "1.21", remoteAPI + "1.24", capability + "task-cpu-mem-limit",
 		capability + "container-health-check", capability + "container-ordering", capabilityAmazon + "logging-driver.awslogs",

@@ -33,7 +33,7 @@ type ServiceRecord struct {
 	Propagate   api.PropagateTags               `json:"pt"`
 	Grace       *int32                          `json:"g,omitzero"`  // healthCheckGracePeriodSeconds
 	Role        string                          `json:"ro,omitzero"` // ARN
-	Rebalancing api.AvailabilityZoneRebalancing `json:"az"`
+	Rebalancing api.AvailabilityZoneRebalancing `json:"az,omitzero"` // empty: not given; see rebalancing
 
 	// Primary is the number of the deployment whose tasks are wanted, Current that of the latest service deployment,
 	// Completed that of the deployment that was last completed (empty: none). Written by: CreateService,
@@ -49,6 +49,8 @@ type ServiceRecord struct {
 
 	// Short says that tasks could not be placed: the service waits for room. Written by: the reconciler.
 	Short bool `json:"sh,omitzero"`
+	// Moving is the desired count for which tasks are being moved between zones; 0: none are. Written by: the reconciler.
+	Moving int32 `json:"mo,omitzero"`
 	// Notes are conditions that an event was written for and that still hold. Written by: the reconciler.
 	Notes []ServiceNote `json:"nt,omitzero"`
 	// Events is the number of events so far. Written by: everything that writes an event (event).

@@ -69,7 +69,7 @@ func newService(c aws.Caller, in *api.CreateServiceRequest) (v ServiceRecord, er
 	v = ServiceRecord{
 		Account: c.Account, Region: c.Region, Name: value(in.ServiceName), CreatedBy: string(c.ARN), Launch: in.LaunchType,
 		Daemon: in.SchedulingStrategy == api.SchedulingStrategyDaemon, Token: value(in.ClientToken), Desired: value(in.DesiredCount),
-		Propagate: api.PropagateTagsNone, Rebalancing: api.AvailabilityZoneRebalancingDisabled,
+		Propagate: api.PropagateTagsNone,
 	}
 	switch {
 	case v.Name == "":
@@ -113,6 +113,7 @@ func newService(c aws.Caller, in *api.CreateServiceRequest) (v ServiceRecord, er
 	return v, settings{
 		config: in.DeploymentConfiguration, strategy: in.PlacementStrategy, constraints: in.PlacementConstraints,
 		managedTags: in.EnableECSManagedTags, propagate: in.PropagateTags, grace: in.HealthCheckGracePeriodSeconds,
+		rebalancing: in.AvailabilityZoneRebalancing,
 	}.apply(&v)
 }
 

@@ -95,7 +95,7 @@ func serviceWire(r store.Reader, v ServiceRecord, tags bool) api.Service {
 		HealthCheckGracePeriodSeconds: v.Grace, SchedulingStrategy: api.SchedulingStrategyReplica,
 		DeploymentController: &api.DeploymentController{Type: api.DeploymentControllerTypeECS},
 		EnableECSManagedTags: new(v.ManagedTags), PropagateTags: v.Propagate, EnableExecuteCommand: new(false),
-		AvailabilityZoneRebalancing: v.Rebalancing, ResourceManagementType: api.ResourceManagementTypeCustomer,
+		AvailabilityZoneRebalancing: v.rebalancing(), ResourceManagementType: api.ResourceManagementTypeCustomer,
 	}
 	if v.Daemon {
 		out.SchedulingStrategy = api.SchedulingStrategyDaemon

@@ -56,6 +56,7 @@ func (p *pass) run(key string) {
 	was := p.load()
 	seen := p.look()
 	if d := p.staged(); d != nil {
+		p.endMoves()
 		p.stage(d, seen)
 	} else {
 		p.turn()
@@ -168,7 +169,7 @@ func (p *pass) see(t *Task) rollout.Task {
 	m := p.machine(t.Instance)
 	out := rollout.Task{
 		ID: t.ID, Deployment: t.deployment(), Instance: t.Instance, Created: t.Created.Time(), Running: t.Last == StateRunning,
-		Stopping: t.Desired == StateStopped, Proven: t.Proven, Draining: m.c.Status == InstanceDraining,
+		Zone: m.attributes[placement.ZoneAttribute], Stopping: t.Desired == StateStopped, Proven: t.Proven, Draining: m.c.Status == InstanceDraining,
 	}
 	until := t.Protected.Time()
 	if out.Protected = p.now.Before(until); out.Protected {
@@ -249,6 +250,9 @@ func (p *pass) step(seen []rollout.Task) {
 	}
 	plan := rollout.Decide(p.now, want, seen)
 	p.wake(plan.Wake)
+	if p.rebalance(primary, want, l, seen) {
+		return
+	}
 	p.stop(plan.Stop)
 	if p.v.Draining {
 		p.end()

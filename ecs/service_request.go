@@ -42,7 +42,6 @@ func (l later) refuse() error {
 		{len(l.providers) > 0, "capacityProviderStrategy (capacity providers)"},
 		{l.network != nil && l.network.AwsvpcConfiguration != nil, "networkConfiguration (network mode awsvpc)"},
 		{value(l.exec), "enableExecuteCommand (ECS Exec)"},
-		{l.rebalancing == api.AvailabilityZoneRebalancingEnabled, "availabilityZoneRebalancing ENABLED"},
 	} {
 		if m.given {
 			return notYet(m.what)
@@ -126,6 +125,7 @@ type settings struct {
 	managedTags *bool
 	propagate   api.PropagateTags
 	grace       *int32
+	rebalancing api.AvailabilityZoneRebalancing
 }
 
 // apply checks the settings and puts those that are given into the record.
@@ -166,7 +166,7 @@ func (s settings) apply(v *ServiceRecord) (err error) {
 			v.Strategy[i].Field = new(field) // as the API shows it
 		}
 	}
-	return nil
+	return v.takeRebalancing(s.rebalancing)
 }
 
 // launch is what starts tasks of the service from the definition. It is an error if the definition cannot be run so.

@@ -63,6 +63,7 @@ func updateService(tx *store.Tx, c aws.Caller, v ServiceRecord, in *api.UpdateSe
 	if err := (settings{
 		config: in.DeploymentConfiguration, strategy: in.PlacementStrategy, constraints: in.PlacementConstraints,
 		managedTags: in.EnableECSManagedTags, propagate: in.PropagateTags, grace: in.HealthCheckGracePeriodSeconds,
+		rebalancing: in.AvailabilityZoneRebalancing,
 	}).apply(&v); err != nil {
 		return v, err
 	}

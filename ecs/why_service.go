@@ -189,6 +189,7 @@ func (w *WhyService) explain(p *pass, primary *Deployment, want rollout.Service,
 	say(plan.Start > 0 && !plan.Paused && (w.Machines != nil || p.v.Short), "%d tasks cannot be placed%s", plan.Start, closestOf(w.Machines))
 	say(plan.Start > 0 && !plan.Paused && w.Machines == nil && !p.v.Short, "%d tasks are about to start", plan.Start)
 	say(plan.Blocked, "minimumHealthyPercent %d and maximumPercent %d allow neither to stop nor to start a task", want.MinPercent, want.MaxPercent)
+	say(p.v.Moving != 0, "tasks are being moved between availability zones")
 	say(plan.Guarded, "more tasks are protected than are wanted")
 	for _, t := range w.Tasks {
 		say(!t.Ends, "task %s: %s", t.Task, t.Why)

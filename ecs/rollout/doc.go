@@ -25,6 +25,7 @@
 //	rollout.go  service, task, plan; replicas
 //	daemon.go   one task on each machine
 //	order.go    which of several equal tasks goes first
+//	rebalance.go tasks of a service that rests, moved between zones
 //	breaker.go  thresholds of the circuit breaker, what counts, pause between attempts
 //	stage.go, lifecycle.go, scale.go  stages, steps and weights; what to do next in a stage; tasks of each revision
 package rollout

@@ -17,6 +17,7 @@ type Task struct {
 	ID         string
 	Deployment string // that started it
 	Instance   string
+	Zone       string // availability zone of its machine
 	Created    time.Time
 	Running    bool // lastStatus RUNNING; otherwise it is on its way there
 	Stopping   bool // its end is decided; it counts for nothing but its machine

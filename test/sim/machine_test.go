@@ -194,7 +194,7 @@ func (m *machine) session(ctx context.Context) {
 }
 
 func (m *machine) hello() proto.Hello {
-	h := proto.Hello{ProtocolVersion: proto.Version, BerthVersion: "sim", BootID: m.name, CPU: 1024, Memory: 1024}
+	h := proto.Hello{ProtocolVersion: proto.Version, BerthVersion: "sim", BootID: m.name, Zone: m.w.zones[m.name], CPU: 1024, Memory: 1024}
 	for _, v := range []string{"1.18", "1.19", "1.21", "1.24"} {
 		h.Attributes = append(h.Attributes, api.Attribute{Name: new("com.amazonaws.ecs.capability.docker-remote-api." + v)})
 	}

@@ -45,6 +45,7 @@ type world struct {
 	api      *http.Client
 	agents   *listener
 	machines []*machine
+	zones    map[string]string // of machines, by name; those that are not in it are in the default zone
 }
 
 // scenario runs f in a world of its own, in virtual time. f asks the world for its *testing.T, not t.
