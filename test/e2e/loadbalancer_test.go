@@ -3,7 +3,6 @@ package e2e
 import (
 	"context"
 	"fmt"
-	"net/http"
 	"strings"
 	"testing"
 	"time"
@@ -156,7 +155,7 @@ func TestNothingIsDropped(t *testing.T) {
 			arn := b.serviceTasks(name)[0]
 			b.stop(arn, "a test")
 			b.until(arn, "STOPPED")
-			b.stable(name)
+			l.healthy(3)
 		}
 	})
 	step("scale-out and scale-in", func() {
@@ -173,6 +172,24 @@ func TestNothingIsDropped(t *testing.T) {
 		t.Errorf("%d of %d requests failed: %s", failed, total, why)
 	}
 	l.killed(name)
+}
+
+// healthy waits until so many targets of the group are healthy.
+func (l *balancer) healthy(n int) {
+	l.t.Helper()
+	eventually(l.t, fmt.Sprint(n, " targets are healthy"), func() (bool, string) {
+		out, err := l.elb().DescribeTargetHealth(l.t.Context(), &elb.DescribeTargetHealthInput{TargetGroupArn: &l.group})
+		if err != nil {
+			return false, err.Error()
+		}
+		found := 0
+		for _, h := range out.TargetHealthDescriptions {
+			if h.TargetHealth.State == elbtypes.TargetHealthStateEnumHealthy {
+				found++
+			}
+		}
+		return found == n, dump(out)
+	})
 }
 
 // storm changes targets of another group of the load balancer, evenly over the time.
@@ -207,30 +224,24 @@ func (l *balancer) storm(changes int, over time.Duration) {
 	}
 }
 
-// killed kills HAProxy under load: under one in a hundred requests may fail.
+// killed kills HAProxy, master and worker, in the middle of twenty thousand requests: under one in a hundred may fail.
 func (l *balancer) killed(name string) {
 	l.t.Helper()
 	requests := startLoad(l.t, l.url(), nil)
-	before := haproxies(l.Dir)
-	for round := range 3 {
+	until := func(n int) {
+		l.t.Helper()
 		eventually(l.t, "requests flow", func() (bool, string) {
 			total, failed := requests.soFar()
-			return total > (round+1)*1500, fmt.Sprint(total, failed)
-		})
-		for _, pid := range haproxies(l.Dir) {
-			kill(pid)
-		}
-		eventually(l.t, "HAProxy is back", func() (bool, string) {
-			now := haproxies(l.Dir)
-			resp, err := http.Get(l.url())
-			if err == nil {
-				resp.Body.Close()
-			}
-			return err == nil && len(now) > 0, fmt.Sprint(before, now, err)
+			return total > n, fmt.Sprint(total, failed)
 		})
 	}
+	until(10_000)
+	for _, pid := range haproxies(l.Dir) {
+		kill(pid)
+	}
+	until(20_000)
 	total, failed, why := requests.end()
-	l.t.Logf("HAProxy killed 3 times: %d of %d requests failed", failed, total)
+	l.t.Logf("HAProxy killed: %d of %d requests failed", failed, total)
 	if failed*100 >= total {
 		l.t.Errorf("HAProxy was killed: %d of %d requests failed: %s", failed, total, why)
 	}
