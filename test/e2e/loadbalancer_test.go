@@ -174,6 +174,55 @@ func TestNothingIsDropped(t *testing.T) {
 	l.killed(name)
 }
 
+// TestNothingIsDroppedWhileTrafficShifts deploys a service by canary and then blue/green, under the same load.
+func TestNothingIsDroppedWhileTrafficShifts(t *testing.T) {
+	b := start(t)
+	l := b.newBalancer("shift")
+	const name = "shift"
+	green, tuple := l.newGroup("shift-green"), func(group string, weight int32) elbtypes.TargetGroupTuple {
+		return elbtypes.TargetGroupTuple{TargetGroupArn: &group, Weight: &weight}
+	}
+	rule, err := l.elb().CreateRule(t.Context(), &elb.CreateRuleInput{
+		ListenerArn: &l.listener, Priority: new(int32(1)), Conditions: []elbtypes.RuleCondition{{Field: new("path-pattern"), Values: []string{"/*"}}},
+		Actions: []elbtypes.Action{{Type: elbtypes.ActionTypeEnumForward, ForwardConfig: &elbtypes.ForwardActionConfig{
+			TargetGroups: []elbtypes.TargetGroupTuple{tuple(l.group, 100), tuple(green, 0)},
+		}}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	balancers := []types.LoadBalancer{{
+		TargetGroupArn: &l.group, ContainerName: new("main"), ContainerPort: new(int32(8080)),
+		AdvancedConfiguration: &types.AdvancedConfiguration{
+			AlternateTargetGroupArn: &green, ProductionListenerRule: rule.Rules[0].RuleArn, RoleArn: new("arn:aws:iam::000000000000:role/ecs"),
+		},
+	}}
+	l.serve(ecs.CreateServiceInput{
+		ServiceName: new(name), TaskDefinition: new(l.definition(name, "0")), DesiredCount: new(int32(3)), LoadBalancers: balancers,
+		DeploymentConfiguration: &types.DeploymentConfiguration{Strategy: types.DeploymentStrategyCanary, CanaryConfiguration: &types.CanaryConfiguration{
+			CanaryPercent: new(20.0), CanaryBakeTimeInMinutes: new(int32(0)),
+		}},
+	})
+	requests := startLoad(t, l.url(), nil)
+	for i, strategy := range []types.DeploymentConfiguration{
+		{Strategy: types.DeploymentStrategyCanary, CanaryConfiguration: &types.CanaryConfiguration{CanaryPercent: new(20.0), CanaryBakeTimeInMinutes: new(int32(0))}},
+		{Strategy: types.DeploymentStrategyBlueGreen, BakeTimeInMinutes: new(int32(0))},
+		{Strategy: types.DeploymentStrategyLinear, LinearConfiguration: &types.LinearConfiguration{StepPercent: new(50.0), StepBakeTimeInMinutes: new(int32(0))}},
+	} {
+		before, _ := requests.soFar()
+		next := l.definition(name, fmt.Sprint(i+1))
+		l.update(ecs.UpdateServiceInput{Service: new(name), TaskDefinition: &next, DeploymentConfiguration: &strategy})
+		l.completed(name, next)
+		now, failed := requests.soFar()
+		t.Logf("%s: %d requests, %d failed", strategy.Strategy, now-before, failed)
+	}
+	total, failed, why := requests.end()
+	t.Logf("%d requests, %d failed", total, failed)
+	if failed > 0 {
+		t.Errorf("%d of %d requests failed: %s", failed, total, why)
+	}
+}
+
 // healthy waits until so many targets of the group are healthy.
 func (l *balancer) healthy(n int) {
 	l.t.Helper()
