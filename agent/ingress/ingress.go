@@ -97,6 +97,9 @@ type state struct {
 	running  running           // what HAProxy serves
 	machine  haproxy.Machine   // as of running
 	followed uint64            // newest revision that traffic follows
+	// behind says that HAProxy is about to be given another configuration: until then what leaves keeps serving, for rules may
+	// still send everything there. It is false while a configuration is refused.
+	behind bool
 	problems map[string]string // what hinders, by where
 	loading  bool              // a new worker is being started: what old ones say of sessions is not all
 	adopted  map[key]bool      // targets that an earlier agent had found healthy
@@ -200,18 +203,7 @@ func (i *Ingress) adopt(ctx context.Context) {
 	for _, b := range s.running.Backends {
 		s.groups[b.Name] = b.Group
 	}
-	serving := map[string]map[netip.AddrPort]bool{}
-	for name, slots := range s.slots {
-		group := s.groups[name]
-		for _, slot := range slots {
-			if !slot.Maint {
-				if serving[group] == nil {
-					serving[group] = map[netip.AddrPort]bool{}
-				}
-				serving[group][slot.At] = true
-			}
-		}
-	}
+	serving := i.servingNow()
 	for _, g := range s.Frame.Groups {
 		for _, t := range g.Targets {
 			if at, ok := m.At(t); ok && serving[g.ID][at] {
@@ -226,7 +218,7 @@ func (i *Ingress) Apply(instance string, in proto.Ingress) {
 	i.mu.Lock()
 	s := &i.state
 	s.saved = saved{Instance: instance, Ingress: in, Claims: s.Claims}
-	s.have = true
+	s.have, s.behind = true, true
 	i.forgetGone()
 	err := i.cfg.writeSaved(s.saved)
 	i.mu.Unlock()

@@ -121,6 +121,7 @@ func (k *keeper) step(ctx context.Context) time.Duration {
 	k.problem("frame", problemsText(r.problems))
 	if err := k.cfg.Network.Balance(ctx, k.openings()); err != nil {
 		k.problem("network", "addresses of load balancers: "+err.Error())
+		k.caughtUp(r.Revision)
 		return retryPause
 	}
 	k.problem("network", "")
@@ -134,6 +135,7 @@ func (k *keeper) step(ctx context.Context) time.Duration {
 		k.reached(r)
 		return k.again(problem)
 	case r.Digest == k.refused && k.process != nil:
+		k.caughtUp(r.Revision)
 		return k.again(problem)
 	case k.process != nil:
 		if wait := reloadPause - time.Since(k.loaded); wait > 0 {
@@ -143,6 +145,7 @@ func (k *keeper) step(ctx context.Context) time.Duration {
 	if err := k.serve(ctx, r, before); err != nil {
 		if ctx.Err() == nil {
 			k.problem("config", err.Error())
+			k.caughtUp(r.Revision)
 		}
 		return retryPause
 	}
@@ -329,5 +332,15 @@ func (k *keeper) reached(r rendered) {
 	if k.good = nil; k.process != nil {
 		k.good = &r
 	}
+	k.caughtUp(r.Revision)
+}
+
+// caughtUp notes that HAProxy gets no other configuration for a revision: what leaves may leave.
+func (k *keeper) caughtUp(revision uint64) {
+	k.mu.Lock()
+	if k.state.Revision == revision {
+		k.state.behind = false
+	}
+	k.mu.Unlock()
 	wake(k.wakeSlots)
 }

@@ -70,7 +70,7 @@ func (r rendered) serves() bool {
 func (i *Ingress) text(r rendered) []byte {
 	i.mu.Lock()
 	defer i.mu.Unlock()
-	wanted := i.wanted(r.machine)
+	wanted := i.wanted(r.machine, false)
 	slots := map[string][]haproxy.Slot{}
 	for _, b := range r.config.Backends {
 		have := fit(b, i.state.slots[b.Name])

@@ -57,7 +57,7 @@ func (i *Ingress) syncSlots(ctx context.Context) error {
 	i.mu.Lock()
 	revision, running, loading := i.state.Revision, i.state.running, i.state.loading
 	m := i.state.machine
-	wanted := i.wanted(m)
+	wanted := i.wanted(m, i.state.behind)
 	i.mu.Unlock()
 	if running.Digest == "" {
 		i.settle(revision, running, nil, loading)
@@ -285,11 +285,37 @@ func (i *Ingress) drains() bool {
 // serving tells whether HAProxy should run. The caller holds mu.
 func (i *Ingress) serving() bool { return len(i.state.running.Backends) > 0 }
 
-// wanted is what is wanted of the targets of each group. The caller holds mu.
-func (i *Ingress) wanted(m haproxy.Machine) map[string][]haproxy.SlotTarget {
+// wanted is what is wanted of the targets of each group; behind: by a worker whose rules are of an earlier frame. The caller holds mu.
+func (i *Ingress) wanted(m haproxy.Machine, behind bool) map[string][]haproxy.SlotTarget {
 	out := map[string][]haproxy.SlotTarget{}
+	serves := map[string]map[netip.AddrPort]bool{}
+	if behind {
+		serves = i.servingNow()
+	}
 	for _, g := range i.state.Frame.Groups {
 		out[g.ID] = i.wantedOf(m, g)
+		for n, t := range out[g.ID] {
+			if t.State == haproxy.Drain && serves[g.ID][t.At] {
+				out[g.ID][n].State = haproxy.Serve
+			}
+		}
+	}
+	return out
+}
+
+// servingNow are the addresses that take new requests, by group. The caller holds mu.
+func (i *Ingress) servingNow() map[string]map[netip.AddrPort]bool {
+	out := map[string]map[netip.AddrPort]bool{}
+	for name, slots := range i.state.slots {
+		group := i.state.groups[name]
+		for _, slot := range slots {
+			if !slot.Maint {
+				if out[group] == nil {
+					out[group] = map[netip.AddrPort]bool{}
+				}
+				out[group][slot.At] = true
+			}
+		}
 	}
 	return out
 }
