@@ -184,10 +184,16 @@ func (f *ServiceFollower) showFailures(ctx context.Context, v *api.Service) erro
 			continue
 		}
 		f.failed[arn] = true
-		f.say("task %s: %s%s", TaskID(arn)[:12], aws.Value(t.StoppedReason), endings(t))
+		f.say("task %s: %s%s", shortID(arn), aws.Value(t.StoppedReason), endings(t))
 		f.lastWords(ctx, t)
 	}
 	return nil
+}
+
+// shortID is enough of a task's ID to tell it from others: twelve digits are the time of its making, which tasks of one call share.
+func shortID(arn string) string {
+	id := TaskID(arn)
+	return id[:min(len(id), 18)]
 }
 
 // failedChecks says whether the scheduler stopped a task because of its health.

@@ -93,13 +93,13 @@ type Ingress struct {
 // state is what is wanted and what was reached.
 type state struct {
 	saved
-	have     bool              // a frame was ever seen
-	running  running           // what HAProxy serves
-	machine  haproxy.Machine   // as of running
-	followed uint64            // newest revision that traffic follows
+	have     bool            // a frame was ever seen
+	running  running         // what HAProxy serves
+	machine  haproxy.Machine // as of running
+	followed uint64          // newest revision that traffic follows
 	// behind says that HAProxy is about to be given another configuration: until then what leaves keeps serving, for rules may
 	// still send everything there. It is false while a configuration is refused.
-	behind bool
+	behind   bool
 	problems map[string]string // what hinders, by where
 	loading  bool              // a new worker is being started: what old ones say of sessions is not all
 	adopted  map[key]bool      // targets that an earlier agent had found healthy

@@ -50,7 +50,9 @@ func (f *following) follow(cmd *cobra.Command, o *options, c *cli.Client, servic
 		case cli.RollBack:
 			if err = stopDeployment(ctx, o, c, service); err == nil {
 				goal = cli.RolledBack
-				err = watch.Follow(ctx, service, f.timeout, goal)
+				if err = watch.Follow(ctx, service, f.timeout, goal); err == nil {
+					err = &cli.Failure{What: "the deployment of " + service + " was rolled back", Cause: "you asked for it", Fix: "berth logs " + service}
+				}
 			}
 		default:
 			err = &cli.Failure{What: "no longer watching; the service goes on by itself", Cause: gone.Summary, Fix: "berth wait " + service + ", or berth rollback " + service}
