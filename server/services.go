@@ -134,7 +134,7 @@ func (s *Server) assemble(ctx context.Context) (_ *services, err error) {
 	}
 	out.ec2 = s.newEC2(pages)
 	out.acm = acm.New(acm.Deps{Store: s.store, Pages: pages, InUse: elbv2.CertificateUsers})
-	out.cloudMap = servicediscovery.New(servicediscovery.Deps{Store: s.store, Pages: pages, Log: s.log, Machine: machineAddress})
+	out.cloudMap = servicediscovery.New(servicediscovery.Deps{Store: s.store, Pages: pages, Log: s.log, Machine: machineAddress, VPC: hasVPC})
 	out.own = &ownService{s: s, backups: map[string]time.Time{}}
 	if out.dispatch, err = s.newDispatch(out); err != nil {
 		return nil, err

@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/servicediscovery"
 	"github.com/aws/aws-sdk-go-v2/service/servicediscovery/types"
 	"github.com/google/go-cmp/cmp"
@@ -42,9 +43,14 @@ func finished(t *testing.T, c *servicediscovery.Client, id *string, kind types.O
 	return o.Targets
 }
 
-func privateNamespace(t *testing.T, c *servicediscovery.Client, name string) string {
+// vpc is the account's default VPC.
+func (w *world) vpc() *string {
+	return must(w.ec2In(region).DescribeVpcs(w.t.Context(), &ec2.DescribeVpcsInput{}))(w.t).Vpcs[0].VpcId
+}
+
+func privateNamespace(t *testing.T, c *servicediscovery.Client, vpc *string, name string) string {
 	t.Helper()
-	out := must(c.CreatePrivateDnsNamespace(t.Context(), &servicediscovery.CreatePrivateDnsNamespaceInput{Name: &name, Vpc: new("vpc-1")}))(t)
+	out := must(c.CreatePrivateDnsNamespace(t.Context(), &servicediscovery.CreatePrivateDnsNamespaceInput{Name: &name, Vpc: vpc}))(t)
 	return finished(t, c, out.OperationId, types.OperationTypeCreateNamespace)["NAMESPACE"]
 }
 
@@ -58,7 +64,7 @@ func TestServiceDiscoveryNamespaces(t *testing.T) {
 	w := ownAccount(t)
 	c, ctx := w.cloudMap(), t.Context()
 	in := &servicediscovery.CreatePrivateDnsNamespaceInput{
-		Name: new("corp.local"), Vpc: new("vpc-1"), CreatorRequestId: new("one"), Description: new("d"), Tags: []types.Tag{{Key: new("k"), Value: new("v")}},
+		Name: new("corp.local"), Vpc: w.vpc(), CreatorRequestId: new("one"), Description: new("d"), Tags: []types.Tag{{Key: new("k"), Value: new("v")}},
 	}
 	first := must(c.CreatePrivateDnsNamespace(ctx, in))(t)
 	id := finished(t, c, first.OperationId, types.OperationTypeCreateNamespace)["NAMESPACE"]
@@ -150,7 +156,7 @@ func TestServiceDiscoveryNamespaces(t *testing.T) {
 func TestServiceDiscoveryServices(t *testing.T) {
 	w := ownAccount(t)
 	c, ctx := w.cloudMap(), t.Context()
-	ns := privateNamespace(t, c, "corp.local")
+	ns := privateNamespace(t, c, w.vpc(), "corp.local")
 	in := &servicediscovery.CreateServiceInput{
 		Name: new("web"), NamespaceId: &ns, CreatorRequestId: new("one"), HealthCheckCustomConfig: &types.HealthCheckCustomConfig{},
 		DnsConfig: &types.DnsConfig{DnsRecords: []types.DnsRecord{{Type: types.RecordTypeA, TTL: new(int64(60))}, {Type: types.RecordTypeAaaa, TTL: new(int64(60))}}},
@@ -310,7 +316,7 @@ func TestServiceDiscoveryInstances(t *testing.T) {
 func TestServiceDiscoveryRefusesBadInput(t *testing.T) {
 	w := ownAccount(t)
 	c, ctx := w.cloudMap(), t.Context()
-	ns, plain := privateNamespace(t, c, "corp.local"), httpNamespace(t, c, "apps")
+	ns, plain := privateNamespace(t, c, w.vpc(), "corp.local"), httpNamespace(t, c, "apps")
 	service := func(kinds ...types.RecordType) string {
 		in := &servicediscovery.CreateServiceInput{Name: new(name("s")), NamespaceId: &ns, DnsConfig: &types.DnsConfig{RoutingPolicy: types.RoutingPolicyWeighted}}
 		for _, k := range kinds {
@@ -342,6 +348,7 @@ func TestServiceDiscoveryRefusesBadInput(t *testing.T) {
 		{"CreatePrivateDnsNamespace", `{"Name":"x_\u00e4","Vpc":"vpc-1"}`, in + "The name of the namespace is not a DNS name: labels have letters, digits, hyphens and underscores."},
 		{"CreatePrivateDnsNamespace", `{"Name":"a.Berth.internal","Vpc":"vpc-1"}`, in + "The names below berth.internal are Berth's own."},
 		{"CreatePrivateDnsNamespace", `{"Name":"x","Vpc":"net"}`, in + "The VPC ID net is not valid."},
+		{"CreatePrivateDnsNamespace", `{"Name":"x","Vpc":"vpc-1"}`, in + "The VPC vpc-1 does not exist."},
 		{"CreatePrivateDnsNamespace", `{"Name":"CORP.local","Vpc":"vpc-2"}`, "NamespaceAlreadyExists: A namespace with the name CORP.local exists already."},
 		{"GetNamespace", `{"Id":"ns-none"}`, "NamespaceNotFound: The namespace ns-none was not found."},
 		{"GetNamespace", `{"Id":"arn:aws:servicediscovery:eu-west-1:` + w.account + `:namespace/` + ns + `"}`, "NamespaceNotFound: The namespace arn:aws:servicediscovery:eu-west-1:" + w.account + ":namespace/" + ns + " was not found."},
