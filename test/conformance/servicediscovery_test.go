@@ -12,7 +12,6 @@ import (
 	"testing"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
-	"github.com/aws/aws-sdk-go-v2/service/ec2"
 	"github.com/aws/aws-sdk-go-v2/service/servicediscovery"
 	"github.com/aws/aws-sdk-go-v2/service/servicediscovery/types"
 	"github.com/google/go-cmp/cmp"
@@ -43,11 +42,6 @@ func finished(t *testing.T, c *servicediscovery.Client, id *string, kind types.O
 	return o.Targets
 }
 
-// vpc is the account's default VPC.
-func (w *world) vpc() *string {
-	return must(w.ec2In(region).DescribeVpcs(w.t.Context(), &ec2.DescribeVpcsInput{}))(w.t).Vpcs[0].VpcId
-}
-
 func privateNamespace(t *testing.T, c *servicediscovery.Client, vpc *string, name string) string {
 	t.Helper()
 	out := must(c.CreatePrivateDnsNamespace(t.Context(), &servicediscovery.CreatePrivateDnsNamespaceInput{Name: &name, Vpc: vpc}))(t)
@@ -64,7 +58,7 @@ func TestServiceDiscoveryNamespaces(t *testing.T) {
 	w := ownAccount(t)
 	c, ctx := w.cloudMap(), t.Context()
 	in := &servicediscovery.CreatePrivateDnsNamespaceInput{
-		Name: new("corp.local"), Vpc: w.vpc(), CreatorRequestId: new("one"), Description: new("d"), Tags: []types.Tag{{Key: new("k"), Value: new("v")}},
+		Name: new("corp.local"), Vpc: new(w.vpc()), CreatorRequestId: new("one"), Description: new("d"), Tags: []types.Tag{{Key: new("k"), Value: new("v")}},
 	}
 	first := must(c.CreatePrivateDnsNamespace(ctx, in))(t)
 	id := finished(t, c, first.OperationId, types.OperationTypeCreateNamespace)["NAMESPACE"]
@@ -156,7 +150,7 @@ func TestServiceDiscoveryNamespaces(t *testing.T) {
 func TestServiceDiscoveryServices(t *testing.T) {
 	w := ownAccount(t)
 	c, ctx := w.cloudMap(), t.Context()
-	ns := privateNamespace(t, c, w.vpc(), "corp.local")
+	ns := privateNamespace(t, c, new(w.vpc()), "corp.local")
 	in := &servicediscovery.CreateServiceInput{
 		Name: new("web"), NamespaceId: &ns, CreatorRequestId: new("one"), HealthCheckCustomConfig: &types.HealthCheckCustomConfig{},
 		DnsConfig: &types.DnsConfig{DnsRecords: []types.DnsRecord{{Type: types.RecordTypeA, TTL: new(int64(60))}, {Type: types.RecordTypeAaaa, TTL: new(int64(60))}}},
@@ -316,7 +310,7 @@ func TestServiceDiscoveryInstances(t *testing.T) {
 func TestServiceDiscoveryRefusesBadInput(t *testing.T) {
 	w := ownAccount(t)
 	c, ctx := w.cloudMap(), t.Context()
-	ns, plain := privateNamespace(t, c, w.vpc(), "corp.local"), httpNamespace(t, c, "apps")
+	ns, plain := privateNamespace(t, c, new(w.vpc()), "corp.local"), httpNamespace(t, c, "apps")
 	service := func(kinds ...types.RecordType) string {
 		in := &servicediscovery.CreateServiceInput{Name: new(name("s")), NamespaceId: &ns, DnsConfig: &types.DnsConfig{RoutingPolicy: types.RoutingPolicyWeighted}}
 		for _, k := range kinds {
