@@ -19,6 +19,7 @@
 //	frame.go      frames of agents, checked
 //	machine.go    which session of a machine may write
 //	logs.go       log events of tasks
-//	ingress.go    what machines balance, what they say of targets, what they count
+//	ingress.go    what machines balance, what they say of targets
+//	metrics.go    what machines count for load balancers
 //	limiter.go    how often an address may try to join
 package dispatch

@@ -4,9 +4,7 @@ import (
 	"bytes"
 	"context"
 	"encoding/json"
-	"errors"
 	"fmt"
-	"net/http"
 	"strings"
 	"sync"
 	"time"
@@ -17,9 +15,10 @@ import (
 	"berth/store"
 )
 
-// MetricSink takes what machines count for load balancers. The error is shown to the agent, which tries again after a 5xx.
+// MetricSink takes what machines count for load balancers of an account and region, once it is checked. source is the machine, by a name
+// that no other has. The agent tries again after an error.
 type MetricSink interface {
-	PutMetrics(ctx context.Context, account, region string, batch proto.MetricBatch) error
+	PutMetrics(ctx context.Context, account, region, source string, batch proto.MetricBatch) error
 }
 
 // Bounds of load balancing.
@@ -149,45 +148,5 @@ func (one *session) applyIngress(ctx context.Context, r proto.IngressReport) err
 		gone, rest = gone[drop:], rest[len(part.Targets):]
 	}
 	one.ingressSeq = r.Seq
-	return nil
-}
-
-// metrics takes what a machine has counted.
-func (s *Server) metrics(w http.ResponseWriter, r *http.Request, who ecs.Machine) {
-	if s.Metrics == nil {
-		http.Error(w, "there is no store of metrics", http.StatusServiceUnavailable)
-		return
-	}
-	if s.of(who.ID) == nil {
-		http.Error(w, "this machine has no session", http.StatusServiceUnavailable)
-		return
-	}
-	var batch proto.MetricBatch
-	if !readBody(w, r, maxMetricBody, &batch) {
-		return
-	}
-	if err := checkMetrics(batch); err != nil {
-		http.Error(w, "the batch is not valid: "+err.Error(), http.StatusBadRequest)
-		return
-	}
-	if err := s.Metrics.PutMetrics(r.Context(), who.Account, who.Region, batch); err != nil {
-		s.internal(w, "put metrics", err)
-		return
-	}
-	w.WriteHeader(http.StatusNoContent)
-}
-
-func checkMetrics(b proto.MetricBatch) error {
-	if len(b.Samples) > maxSamples {
-		return fmt.Errorf("it has %d samples", len(b.Samples))
-	}
-	for _, m := range b.Samples {
-		switch {
-		case m.Name == "" || len(m.Name) > 255 || m.Namespace == "" || len(m.Namespace) > 255 || len(m.Dimensions) > 30:
-			return fmt.Errorf("sample %q of %q", clip(m.Name), clip(m.Namespace))
-		case m.Period <= 0 || m.Count < 0 || m.At <= 0:
-			return errors.New("a sample's period, count or time is none")
-		}
-	}
 	return nil
 }

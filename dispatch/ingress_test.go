@@ -1,12 +1,8 @@
 package dispatch_test
 
 import (
-	"context"
 	"crypto/tls"
-	"errors"
-	"net/http"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,24 +14,6 @@ import (
 	"berth/elbv2"
 	"berth/store"
 )
-
-// fakeMetrics remembers batches and can be told to fail.
-type fakeMetrics struct {
-	mu      sync.Mutex // guards the fields below
-	batches []proto.MetricBatch
-	where   []string
-	fail    error
-}
-
-func (f *fakeMetrics) PutMetrics(_ context.Context, account, region string, b proto.MetricBatch) error {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if f.fail != nil {
-		return f.fail
-	}
-	f.batches, f.where = append(f.batches, b), append(f.where, account+"/"+region)
-	return nil
-}
 
 // ingress opens a session of a machine with the ingress role and returns its first frame.
 func (w *world) ingress(cert *tls.Certificate) (*agent, proto.Welcome, proto.Ingress) {
@@ -308,51 +286,5 @@ func TestAnAddressThatIsNoneIsRefused(t *testing.T) {
 	a.send(proto.TypeHello, h)
 	if reason := a.ended(); !strings.Contains(reason, "InvalidParameterException") {
 		t.Errorf("ended with %q", reason)
-	}
-}
-
-func TestMetrics(t *testing.T) {
-	w := newWorld(t)
-	cert := w.join("default")
-	good := proto.MetricSample{Namespace: "AWS/ApplicationELB", Name: "RequestCount", Unit: "Count", At: 60_000, Period: 60, Sum: 1, Count: 1}
-	batch := func(change func(s *proto.MetricSample)) []byte {
-		s := good
-		change(&s)
-		return w.json(proto.MetricBatch{Samples: []proto.MetricSample{s}})
-	}
-	same := func(*proto.MetricSample) {}
-	if code, _ := w.post(cert, proto.PathMetrics, batch(same)); code != http.StatusServiceUnavailable {
-		t.Errorf("a machine without a session: %d", code)
-	}
-	w.ingress(cert)
-	for _, row := range []struct {
-		name string
-		cert *tls.Certificate
-		body []byte
-		code int
-	}{
-		{"no certificate", nil, batch(same), http.StatusUnauthorized},
-		{"garbage", cert, []byte("{{"), 400},
-		{"wrong types", cert, []byte(`{"samples":[{"sum":"many"}]}`), 400},
-		{"no name", cert, batch(func(s *proto.MetricSample) { s.Name = "" }), 400},
-		{"no period", cert, batch(func(s *proto.MetricSample) { s.Period = 0 }), 400},
-		{"too large", cert, []byte(`{"samples":[{"name":"` + strings.Repeat("x", 5<<20) + `"}]}`), 413},
-	} {
-		if code, body := w.post(row.cert, proto.PathMetrics, row.body); code != row.code {
-			t.Errorf("%s: got %d %q, want %d", row.name, code, body, row.code)
-		}
-	}
-	if len(w.metrics.batches) != 0 {
-		t.Errorf("%d bad batches were taken", len(w.metrics.batches))
-	}
-	if code, body := w.post(cert, proto.PathMetrics, batch(same)); code != http.StatusNoContent {
-		t.Errorf("good: %d %s", code, body)
-	}
-	if len(w.metrics.batches) != 1 || w.metrics.where[0] != account+"/"+region || w.metrics.batches[0].Samples[0].Name != good.Name {
-		t.Errorf("taken: %v %v", w.metrics.batches, w.metrics.where)
-	}
-	w.metrics.fail = errors.New("full")
-	if code, _ := w.post(cert, proto.PathMetrics, batch(same)); code != http.StatusInternalServerError {
-		t.Errorf("failing: %d", code)
 	}
 }

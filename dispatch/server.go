@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"golang.org/x/sync/errgroup"
@@ -45,6 +46,8 @@ type Server struct {
 	joins   *limiter
 	balance balance
 	naming  naming
+
+	droppedSamples atomic.Int64
 
 	open sync.WaitGroup // session handlers
 

@@ -28,7 +28,7 @@ func (s *Server) newDispatch(of *services) (*dispatch.Server, error) {
 	}
 	return dispatch.New(dispatch.Config{
 		Store: s.store, ECS: of.ecs, Authority: authority, Tokens: dispatch.Tokens{Store: s.store, Authority: authority},
-		Logs: of.logs.Agents(), Registry: of.ecr.PullHandler(), RegistryHost: of.ecr.Host, Heartbeat: s.config.Heartbeat, Log: s.log,
+		Logs: of.logs.Agents(), Metrics: of.samples, Registry: of.ecr.PullHandler(), RegistryHost: of.ecr.Host, Heartbeat: s.config.Heartbeat, Log: s.log,
 	}), nil
 }
 

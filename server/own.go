@@ -90,8 +90,22 @@ func (s *Server) parts(ctx context.Context) []own.Part {
 		part("registry", s.ecr.Host(), registryErr),
 		part("agents", fmt.Sprintf("%s, %d sessions", s.agents.Addr(), s.dispatch.Sessions()), nil),
 		part("reconcilers", fmt.Sprintf("%d run", len(s.loop.Stats())), stuckErr),
+		s.metricsPart(),
 		s.disk(),
 	}
+}
+
+// metricsPart says what is kept of load balancers' numbers, and how many samples were not kept since the start.
+func (s *Server) metricsPart() own.Part {
+	st := s.samples.Status()
+	detail := fmt.Sprintf("%d series", st.Series)
+	if !st.Newest.IsZero() {
+		detail += ", newest minute " + st.Newest.Format("15:04Z")
+	}
+	if dropped := st.Dropped + s.dispatch.DroppedSamples(); dropped > 0 {
+		detail += fmt.Sprintf(", %d samples dropped", dropped)
+	}
+	return part("metrics", detail, st.Err)
 }
 
 func part(name, detail string, err error) own.Part {

@@ -142,12 +142,13 @@ func (s *Server) Serve(ctx context.Context) error {
 	g.Go(func() error { return wire.Serve(ctx, wire.NewServer(s.frontDoor(), s.log), s.api, shutdownGrace) })
 	g.Go(func() error { return s.dispatch.Serve(ctx, s.agents) })
 	g.Go(func() error { return s.loop.Run(ctx) })
+	g.Go(func() error { return s.samples.Run(ctx) })
 	return g.Wait()
 }
 
 // Close closes the control plane, which has ended, and its parts.
 func (s *Server) Close() error {
-	return errors.Join(s.events.Close(), Parts{Store: s.store, Etcd: s.etcd, API: s.api, Agents: s.agents}.close())
+	return errors.Join(s.services.close(), Parts{Store: s.store, Etcd: s.etcd, API: s.api, Agents: s.agents}.close())
 }
 
 func (p Parts) close() error {

@@ -20,6 +20,7 @@ import (
 	stsapi "berth/api/sts"
 	"berth/aws"
 	"berth/aws/wire"
+	"berth/cloudwatch/samples"
 	"berth/dispatch"
 	"berth/ec2"
 	"berth/ecr"
@@ -45,8 +46,21 @@ type services struct {
 	acm      *acm.Service
 	own      *ownService
 	events   *events.Engine
+	samples  *samples.Engine
 	dispatch *dispatch.Server
 	loop     *reconcile.Loop
+}
+
+// close closes what has files of its own.
+func (s *services) close() error {
+	var errs []error
+	if s.events != nil {
+		errs = append(errs, s.events.Close())
+	}
+	if s.samples != nil {
+		errs = append(errs, s.samples.Close())
+	}
+	return errors.Join(errs...)
 }
 
 // Tables lists what the control plane keeps, for store.Open.
@@ -116,9 +130,12 @@ func (s *Server) assemble(ctx context.Context) (_ *services, err error) {
 	}
 	defer func() {
 		if err != nil {
-			err = errors.Join(err, out.events.Close())
+			err = errors.Join(err, out.close())
 		}
 	}()
+	if out.samples, err = samples.Open(samples.Config{Dir: s.config.path("metrics"), Log: s.log}); err != nil {
+		return nil, err
+	}
 	out.logs = logs.New(logs.Deps{Store: s.store, Events: out.events, Pages: pages, Log: s.log})
 	out.ecs = ecs.New(ecs.Deps{
 		Store: s.store, Pages: pages, Log: s.log, Config: ecs.Config{StoppedTaskRetention: s.config.StoppedTaskRetention},

@@ -26,6 +26,7 @@ var API = aws.API{
 		aws.Op("CreateJoinToken", Handler.CreateJoinToken),
 		aws.Op("Explain", Handler.Explain),
 		aws.Op("GetAddresses", Handler.GetAddresses),
+		aws.Op("GetMetrics", Handler.GetMetrics),
 		aws.Op("GetStatus", Handler.GetStatus),
 		aws.Op("ListEvents", Handler.ListEvents),
 		aws.Op("ListTargets", Handler.ListTargets),
@@ -41,6 +42,7 @@ type Handler interface {
 	CreateJoinToken(ctx context.Context, in *CreateJoinTokenRequest) (*CreateJoinTokenResponse, error)
 	Explain(ctx context.Context, in *ExplainRequest) (*ExplainResponse, error)
 	GetAddresses(ctx context.Context, in *GetAddressesRequest) (*GetAddressesResponse, error)
+	GetMetrics(ctx context.Context, in *GetMetricsRequest) (*GetMetricsResponse, error)
 	GetStatus(ctx context.Context, in *GetStatusRequest) (*GetStatusResponse, error)
 	ListEvents(ctx context.Context, in *ListEventsRequest) (*ListEventsResponse, error)
 	ListTargets(ctx context.Context, in *ListTargetsRequest) (*ListTargetsResponse, error)

@@ -93,7 +93,7 @@ func rootCommand(o *options) *cobra.Command {
 	}
 	root.AddCommand(
 		upCommand(o), downCommand(o), serverCommand(o), agentCommand(o), tokenCommand(o), envCommand(o),
-		statusCommand(o), doctorCommand(o), psCommand(o), logsCommand(o), deployCommand(o), rollbackCommand(o), scaleCommand(o), waitCommand(o), eventsCommand(o), urlCommand(o), whyCommand(o), imageCommand(o),
+		statusCommand(o), doctorCommand(o), psCommand(o), logsCommand(o), deployCommand(o), rollbackCommand(o), scaleCommand(o), waitCommand(o), eventsCommand(o), urlCommand(o), metricsCommand(o), whyCommand(o), imageCommand(o),
 		backupCommand(o), restoreCommand(o), versionCommand(o), portProxyCommand(), pauseCommand(),
 	)
 	return root
