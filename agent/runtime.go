@@ -224,6 +224,22 @@ type Ingress interface {
 // Post sends a body as JSON to a path of the server's agent listener, as this machine.
 type Post func(ctx context.Context, path string, body any) error
 
+// UDPSlots is how many slots a UDP listener has: a flow goes to one of them, so a target gets a multiple of 1/120 of them, and
+// at most 120 targets get any on one machine.
+const UDPSlots = 120
+
+// UDPListener is one UDP port of a load balancer on a machine.
+type UDPListener struct {
+	Number int // of the load balancer, from 1 to 1022
+	Port   uint16
+	// Machine are the addresses of it in the main namespace, Tasks those in the network of tasks. IPv4.
+	Machine, Tasks []netip.Addr
+	// Slots has the target of each of UDPSlots slots; a loopback address is a port of this machine. Empty: nobody takes what comes.
+	Slots []netip.AddrPort
+	// ByClient: all flows of an address go to one slot.
+	ByClient bool
+}
+
 // Opening is one port of an address of a load balancer inside the tasks' network.
 type Opening struct {
 	Address  netip.Addr

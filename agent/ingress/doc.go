@@ -4,6 +4,7 @@
 //	                   │
 //	                   ├──▶ keepConfig (keep.go, render.go)   text, haproxy -c, start, reload     ──▶ HAProxy's master
 //	                   ├──▶ keepSlots (slots.go)              which target serves in which slot   ──▶ every worker, old ones too
+//	                   ├──▶ syncFlows (flows.go)              which target has which UDP          ──▶ the kernel, by agent/vpc
 //	                   └──▶ checker (checker.go, probe.go, health.go)   is it well                 ──▶ keepSlots
 //	proto.IngressReport ◀── Report (report.go)
 //	proto.MetricBatch   ◀── meter (metrics.go, samples.go) ◀── a line for each request, and connections of every worker
@@ -20,6 +21,7 @@
 //	frame.json     the newest frame, with keys, for a start without a server
 //	running.json   what HAProxy was last made to serve
 //	haproxy.cfg    its file; haproxy.cfg.new the one that is being checked
+//	flows.json     targets that have UDP, for the next agent
 //	files-*        certificates, answers and maps of a configuration
 //	master.sock    HAProxy's master; stats.sock its newest worker; log.sock, where it writes requests; haproxy.pid, haproxy.log
 package ingress

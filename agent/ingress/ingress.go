@@ -45,6 +45,8 @@ type Network interface {
 	TaskNamespace() (path, identity string)
 	// Balance makes exactly these addresses exist there and lets tasks connect to exactly these ports of them.
 	Balance(ctx context.Context, open []agent.Opening) error
+	// Flows balances exactly these UDP listeners, and ends flows to targets that they do not have any more.
+	Flows(ctx context.Context, listeners []agent.UDPListener) error
 }
 
 func (c Config) path(elem ...string) string {
@@ -80,7 +82,8 @@ type Ingress struct {
 	checks  *checker
 	reports chan struct{} // has room for one: something is to be told
 
-	openFiles int // what the machine allows a process
+	openFiles int       // what the machine allows a process
+	kept      keptFlows // what flows.json has; of keepSlots
 
 	wakeConfig, wakeSlots chan struct{} // have room for one
 
@@ -165,6 +168,7 @@ func (i *Ingress) Run(ctx context.Context, post agent.Post) error {
 	i.ctx = ctx
 	i.mu.Unlock()
 	i.adopt(ctx)
+	i.adoptFlows()
 	i.watch()
 	wake(i.wakeConfig)
 	g, ctx := errgroup.WithContext(ctx)

@@ -172,3 +172,90 @@ func TestTasksAndTheMachineReachALoadBalancer(t *testing.T) {
 		t.Errorf("a load balancer that is gone answers %q", got)
 	}
 }
+
+// UDP goes to healthy targets only, also right after a restart of the agent, and TCP of the same port by HAProxy.
+func TestUDPAndTCPOfOnePort(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root")
+	}
+	r, m, _ := labRig(t)
+	r.port = 5300
+	var c net.PacketConn
+	var l net.Listener
+	if err := m.Run(func() (err error) {
+		if c, err = net.ListenPacket("udp4", "0.0.0.0:7001"); err != nil {
+			return err
+		}
+		l, err = net.Listen("tcp4", "127.0.0.1:7001")
+		return err
+	}); err != nil {
+		t.Fatal(err)
+	}
+	defer c.Close()
+	defer l.Close()
+	go func() {
+		buf := make([]byte, 100)
+		for {
+			k, from, err := c.ReadFrom(buf)
+			if err != nil {
+				return
+			}
+			c.WriteTo(append([]byte("udp "), buf[:k]...), from)
+		}
+	}()
+	go func() {
+		for {
+			conn, err := l.Accept()
+			if err != nil {
+				return
+			}
+			io.WriteString(conn, "tcp")
+			conn.Close()
+		}
+	}()
+	target := haproxy.Target{ID: "i-1:7001", Host: m.IPv4.String(), Port: 7001, Instance: "arn:machine"}
+	f := r.frame(target)
+	lb := &f.LoadBalancers[0]
+	lb.ID, lb.Kind, lb.Listeners[0].Protocol = "net/dns/2222222222222222", haproxy.Network, "TCP_UDP"
+	f.Groups[0].Protocol, f.Groups[0].Version, f.Groups[0].Check = "TCP_UDP", "", haproxy.HealthCheck{}
+	r.apply(f)
+	r.awaitState(target, proto.TargetHealthy)
+	answer := func(network string) string {
+		conn, err := m.Dial(t.Context(), network, r.address(5))
+		if err != nil {
+			return err.Error()
+		}
+		defer conn.Close()
+		conn.SetDeadline(time.Now().Add(3 * time.Second))
+		if network == "udp4" {
+			io.WriteString(conn, "hello")
+		}
+		buf := make([]byte, 100)
+		k, err := conn.Read(buf)
+		if err != nil {
+			return err.Error()
+		}
+		return string(buf[:k])
+	}
+	await := func(network, want string) {
+		t.Helper()
+		r.await(network+" answers "+want, func() bool { return answer(network) == want })
+	}
+	await("tcp4", "tcp")
+	await("udp4", "udp hello")
+	if r.last.Problem != "" {
+		t.Errorf("problem %q", r.last.Problem)
+	}
+	r.stop()
+	if got := answer("udp4"); got != "udp hello" {
+		t.Errorf("without an agent: %q", got)
+	}
+	r.boot()
+	r.awaitState(target, proto.TargetHealthy)
+	await("udp4", "udp hello")
+	r.apply(haproxy.Frame{})
+	r.await("no load balancers", func() bool { return r.last.Revision == r.revision })
+	if got := answer("udp4"); got == "udp hello" {
+		t.Errorf("a load balancer that is gone answers %q", got)
+	}
+}

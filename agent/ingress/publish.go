@@ -3,6 +3,7 @@ package ingress
 import (
 	"errors"
 	"fmt"
+	"net"
 	"net/netip"
 	"slices"
 	"strings"
@@ -23,7 +24,7 @@ func (i *Ingress) claim() string {
 	wants := map[string]bool{} // claims that are still wanted
 	for _, lb := range s.Frame.LoadBalancers {
 		for _, at := range i.publicPorts(lb) {
-			wants[lb.ID+" "+at.String()] = true
+			wants[lb.ID+" "+at.key()] = true
 		}
 	}
 	for at, id := range s.Claims {
@@ -33,9 +34,6 @@ func (i *Ingress) claim() string {
 	}
 	for _, lb := range s.Frame.LoadBalancers {
 		for _, l := range lb.Listeners {
-			if l.Protocol == "UDP" || l.Protocol == "TCP_UDP" {
-				missed = append(missed, fmt.Sprintf("%s port %d: UDP is not carried yet", lb.ID, l.Port))
-			}
 			own := m.Address(lb.Number)
 			if l.Protocol == "UDP" || lb.Kind == haproxy.Connect || !own.IsValid() {
 				continue
@@ -57,15 +55,33 @@ func (i *Ingress) claim() string {
 	return strings.Join(missed, "; ")
 }
 
+// publicPort is a published address and port.
+type publicPort struct {
+	netip.AddrPort
+	udp bool
+}
+
+// key names it in Claims.
+func (p publicPort) key() string {
+	if p.udp {
+		return p.String() + "/udp"
+	}
+	return p.String()
+}
+
 // publicPorts are the published addresses and ports that a load balancer wants.
-func (i *Ingress) publicPorts(lb haproxy.LoadBalancer) (all []netip.AddrPort) {
+func (i *Ingress) publicPorts(lb haproxy.LoadBalancer) (all []publicPort) {
 	if !lb.InternetFacing || lb.Kind == haproxy.Connect {
 		return nil
 	}
 	for _, a := range i.cfg.Publish {
 		for _, l := range lb.Listeners {
+			at := netip.AddrPortFrom(a, uint16(l.Port))
 			if l.Protocol != "UDP" {
-				all = append(all, netip.AddrPortFrom(a, uint16(l.Port)))
+				all = append(all, publicPort{at, false})
+			}
+			if carriesUDP(l) && a.Is4() {
+				all = append(all, publicPort{at, true})
 			}
 		}
 	}
@@ -74,17 +90,21 @@ func (i *Ingress) publicPorts(lb haproxy.LoadBalancer) (all []netip.AddrPort) {
 
 // claimAddress takes an address with all ports of a load balancer, or none of them and says why.
 func (i *Ingress) claimAddress(lb haproxy.LoadBalancer, a netip.Addr, claims map[string]string) string {
-	ports := slices.DeleteFunc(i.publicPorts(lb), func(p netip.AddrPort) bool { return p.Addr() != a })
+	ports := slices.DeleteFunc(i.publicPorts(lb), func(p publicPort) bool { return p.Addr() != a })
 	for _, at := range ports {
-		if other := claims[at.String()]; other != "" && other != lb.ID {
-			return fmt.Sprintf("%s is not published: %s belongs to %s", lb.ID, at, other)
+		if other := claims[at.key()]; other != "" && other != lb.ID {
+			return fmt.Sprintf("%s is not published: %s belongs to %s", lb.ID, at.key(), other)
 		}
-		if err := free(at); err != nil {
-			return fmt.Sprintf("%s is not published: %s: %v", lb.ID, at, err)
+		err := free(at.AddrPort)
+		if at.udp {
+			err = freeUDP(at.AddrPort)
+		}
+		if err != nil {
+			return fmt.Sprintf("%s is not published: %s: %v", lb.ID, at.key(), err)
 		}
 	}
 	for _, at := range ports {
-		claims[at.String()] = lb.ID
+		claims[at.key()] = lb.ID
 	}
 	return ""
 }
@@ -111,6 +131,20 @@ func free(at netip.AddrPort) error {
 		return errors.New("the port is taken")
 	}
 	if errors.Is(err, unix.EADDRNOTAVAIL) {
+		return errors.New("this machine has no such address")
+	}
+	return err
+}
+
+// freeUDP tells whether a port of the machine is nobody's: the kernel would take its packets away.
+func freeUDP(at netip.AddrPort) error {
+	c, err := net.ListenUDP("udp4", net.UDPAddrFromAddrPort(at))
+	switch {
+	case err == nil:
+		return c.Close()
+	case errors.Is(err, unix.EADDRINUSE):
+		return errors.New("the port is taken")
+	case errors.Is(err, unix.EADDRNOTAVAIL):
 		return errors.New("this machine has no such address")
 	}
 	return err
@@ -151,6 +185,9 @@ func (i *Ingress) openings() []agent.Opening {
 			for _, a := range lb.Addresses {
 				if l.Protocol != "UDP" {
 					out = append(out, agent.Opening{Address: a, Port: uint16(l.Port), Protocol: "tcp"})
+				}
+				if carriesUDP(l) {
+					out = append(out, agent.Opening{Address: a, Port: uint16(l.Port), Protocol: "udp"})
 				}
 			}
 		}

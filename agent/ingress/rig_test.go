@@ -26,6 +26,7 @@ type fakeNetwork struct {
 	loopback netip.Prefix
 	mu       sync.Mutex
 	open     []agent.Opening
+	flows    []agent.UDPListener
 }
 
 func (n *fakeNetwork) Loopback() netip.Prefix          { return n.loopback }
@@ -34,6 +35,12 @@ func (n *fakeNetwork) Balance(_ context.Context, open []agent.Opening) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
 	n.open = open
+	return nil
+}
+func (n *fakeNetwork) Flows(_ context.Context, listeners []agent.UDPListener) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.flows = listeners
 	return nil
 }
 

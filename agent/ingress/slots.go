@@ -34,6 +34,7 @@ func (i *Ingress) keepSlots(ctx context.Context) {
 			look = firstLook
 		case <-again.C:
 		}
+		i.syncFlows(ctx)
 		err := i.syncSlots(ctx)
 		switch {
 		case ctx.Err() != nil:

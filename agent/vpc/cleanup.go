@@ -43,7 +43,7 @@ func Cleanup(ctx context.Context, cfg Config) error {
 }
 
 func removeFrame(cfg Config, main *namespace) error {
-	errs := []error{main.nft.remove(hostTablePrefix + cfg.runID())}
+	errs := []error{main.nft.remove(hostTablePrefix + cfg.runID()), main.nft.remove(cfg.hostFlowTable())}
 	f, found, err := readFabric(cfg)
 	errs = append(errs, err)
 	was := f.ForwardWas

@@ -19,6 +19,8 @@
 // they carry traffic, localhost included, whether or not any process of Berth lives. Package portproxy holds the ports and
 // carries IPv6.
 //
+// UDP of load balancers is translated in tables of its own: see flows.go.
+//
 // Everything a restarted agent must know is in Config.Dir:
 //
 //	network.json          addresses of the uplink, pool (fabric)

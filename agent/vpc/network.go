@@ -35,6 +35,9 @@ type Network struct {
 	// and its record change together. It spans netlink calls on purpose.
 	frame sync.RWMutex
 	open  []agent.Opening // ports of load balancers; guarded by frame
+	// UDP of load balancers, and whether the kernel is known to have all of it; guarded by frame.
+	flows      []agent.UDPListener
+	flowsKnown bool
 
 	mu      sync.Mutex // guards the following
 	records map[string]*record
@@ -178,7 +181,7 @@ func (n *Network) replaceTables() error {
 	if err := n.bridge.nft.replace(bridgeTable, []setRef{portTargets, ownAddresses, balancerPorts}, bridgeRules(n.fabric), bridgeEl); err != nil {
 		return fmt.Errorf("rules of the bridge namespace: %w", err)
 	}
-	if err := n.main.nft.replace(n.hostTable(), []setRef{publishedPorts}, hostRules(n.cfg, n.fabric), hostEl); err != nil {
+	if err := n.main.nft.replace(n.hostTable(), []setRef{publishedPorts, flowTargets}, hostRules(n.cfg, n.fabric), append(hostEl, targetElements(n.fabric, n.flows)...)); err != nil {
 		return fmt.Errorf("rules of the main namespace: %w", err)
 	}
 	return nil

@@ -79,6 +79,9 @@ func portSet(t *nftables.Table, ref setRef) *nftables.Set {
 // setOf describes a set to the nftables library.
 func setOf(t *nftables.Table, ref setRef) *nftables.Set {
 	s := portSet(t, ref)
+	if flowSet(s, ref) {
+		return s
+	}
 	switch ref {
 	case portTargets:
 		s.IsMap = true
@@ -129,6 +132,7 @@ func hostSources(c Config, f fabric) [][]match {
 		// The bridge namespace has its own idea of where these are.
 		{oifIs(up), sourceIn(linkLocalNet), sourceTo(f.Near)},
 		{oifIs(up), sourceIn(f.Pool), sourceTo(f.Near)},
+		{iifIs(up), oifNot(up), balancerKey(), in(flowTargets), masquerade()},
 	}
 	if c.Egress {
 		rules = append(rules, []match{iifIs(up), oifNot(up), masquerade()})
@@ -147,6 +151,7 @@ func hostForward(c Config, f fabric) [][]match {
 		{oifIs(up), established(), accept()},
 		{oifIs(up), translated(), accept()},
 		{oifIs(up), drop()},
+		{iifIs(up), balancerKey(), in(flowTargets), accept()},
 	}
 	if c.Egress {
 		rules = append(rules,
@@ -167,7 +172,7 @@ func hostForward(c Config, f fabric) [][]match {
 // hostInput keeps containers away from the machine's own services. Published ports never come here.
 func hostInput(c Config) [][]match {
 	up := c.uplinkName()
-	rules := [][]match{{iifIs(up), established(), accept()}}
+	rules := [][]match{{iifIs(up), established(), accept()}, {iifIs(up), balancerKey(), in(flowTargets), accept()}}
 	for _, p := range c.HostPorts {
 		rules = append(rules, []match{iifIs(up), protocolIs(protocolNumber(p.Protocol)), destPort(p.Port), accept()})
 	}
