@@ -114,7 +114,6 @@ func TestOtherTaskOperationsRefuse(t *testing.T) {
 		{"ListTasks", `{"cluster":"none"}`, "ClusterNotFoundException: Cluster not found."},
 		{"ListTasks", `{"cluster":"old"}`, "ClusterNotFoundException: The referenced cluster was inactive."},
 		{"SubmitTaskStateChange", `{}`, "UnsupportedFeatureException: The operation SubmitTaskStateChange of ECS is not supported by this Berth."},
-		{"CreateTaskSet", `{}`, "UnsupportedFeatureException: The operation CreateTaskSet of ECS is not supported by this Berth."},
 		{"ExecuteCommand", `{}`, "UnsupportedFeatureException: The operation ExecuteCommand of ECS is not supported by this Berth."},
 	})
 }

@@ -20,7 +20,7 @@ type Coverage struct {
 
 // Reasons that stand in many lines.
 const (
-	laterTaskSets  = "task sets: not built yet"
+	laterDeploy    = "CodeDeploy: not built yet"
 	laterProviders = "capacity providers: not built yet"
 	laterDaemons   = "managed daemons: not built yet"
 	laterExpress   = "Express services: not built yet"
@@ -69,9 +69,8 @@ func OperationCoverage() []Coverage {
 		}},
 		{ActedOn, "stopType ROLLBACK", []string{"StopServiceDeployment"}},
 		{Refused, laterConnect, []string{"ListServicesByNamespace"}},
-		{Refused, laterTaskSets, []string{
-			"CreateTaskSet", "DescribeTaskSets", "UpdateTaskSet", "DeleteTaskSet", "UpdateServicePrimaryTaskSet",
-		}},
+		{ActedOn, "launch types EC2 and EXTERNAL", []string{"CreateTaskSet"}},
+		{ActedOn, "", []string{"DescribeTaskSets", "UpdateTaskSet", "DeleteTaskSet", "UpdateServicePrimaryTaskSet"}},
 		{Refused, laterDaemons, []string{
 			"RegisterDaemonTaskDefinition", "DescribeDaemonTaskDefinition", "ListDaemonTaskDefinitions", "DeleteDaemonTaskDefinition",
 			"CreateDaemon", "DescribeDaemon", "ListDaemons", "UpdateDaemon", "DeleteDaemon", "DescribeDaemonDeployments",
@@ -238,7 +237,7 @@ func CreateServiceCoverage() []Coverage {
 		{"networkConfiguration", Refused, "VPC: not built yet"},
 		{"healthCheckGracePeriodSeconds", ActedOn, ""},
 		{"schedulingStrategy", ActedOn, ""},
-		{"deploymentController", ActedOn, "ECS; " + laterTaskSets},
+		{"deploymentController", ActedOn, "ECS and EXTERNAL; cannot be changed; CODE_DEPLOY: " + laterDeploy},
 		{"tags", ActedOn, ""},
 		{"enableECSManagedTags", ActedOn, ""},
 		{"propagateTags", ActedOn, ""},

@@ -48,6 +48,7 @@
 //	service_loadbalancer.go, service_balance.go, service_target.go   load balancers of services: checks, tasks in and out, health
 //	service_rebalance.go tasks of services between zones
 //	service_image.go     images of services' tasks by digest
+//	taskset*.go          task sets of services with the deployment controller EXTERNAL; they are kept as deployments
 //	servicedeployment*.go   deployments, service revisions
 //	service_strategy.go, service_advanced.go   what is checked of strategies and their load balancers
 //	service_begin.go, service_stage.go, service_traffic.go   deployments that shift traffic: beginning, stages, rules; alarm.go

@@ -22,7 +22,9 @@ type ServiceRecord struct {
 	Daemon    bool           `json:"dm,omitzero"`
 	Launch    api.LaunchType `json:"lt"`
 	Token     string         `json:"k,omitzero"` // clientToken
-	Hash      string         `json:"h"`          // of the request without the token
+	// Controller is EXTERNAL for services with task sets; empty means ECS. Launch is then that of the PRIMARY task set.
+	Controller api.DeploymentControllerType `json:"dc,omitzero"`
+	Hash       string                       `json:"h"` // of the request without the token
 
 	// What the user said. Written by: CreateService, UpdateService.
 	Desired     int32                           `json:"d"`  // also written by DeleteService
@@ -185,10 +187,11 @@ func eventKey(service string, number int64) string {
 }
 
 // event adds an event, in the transaction of what it reports. The caller puts the record.
-func (v *ServiceRecord) event(tx *store.Tx, now Millis, format string, args ...any) {
+// about, if not empty, stands behind the service's name.
+func (v *ServiceRecord) event(tx *store.Tx, now Millis, about, format string, args ...any) {
 	v.Events++
 	ServiceEvents.Put(tx, ServiceEvent{
-		Service: v.Key(), Number: v.Events, At: now, Message: "(service " + v.Name + ") " + fmt.Sprintf(format, args...),
+		Service: v.Key(), Number: v.Events, At: now, Message: "(service " + v.Name + about + ") " + fmt.Sprintf(format, args...),
 	})
 }
 

@@ -36,6 +36,10 @@ func (s *Service) CreateService(ctx context.Context, in *api.CreateServiceReques
 			out = have
 			return err
 		}
+		if v.external() {
+			Services.Put(tx, out)
+			return nil
+		}
 		d, err := runnableDefinition(tx, aws.CallerFrom(ctx), in.TaskDefinition)
 		if err != nil {
 			return err
@@ -83,6 +87,9 @@ func newService(c aws.Caller, in *api.CreateServiceRequest) (v ServiceRecord, er
 	case in.LaunchType != "" && len(in.CapacityProviderStrategy) > 0:
 		return v, invalid("Specifying both a launch type and capacity provider strategy is not supported. Remove one and try again.")
 	}
+	if err := v.takeController(in); err != nil {
+		return v, err
+	}
 	if err := v.takeBalancers(in.LoadBalancers, in.Role); err != nil {
 		return v, err
 	}
@@ -92,7 +99,10 @@ func newService(c aws.Caller, in *api.CreateServiceRequest) (v ServiceRecord, er
 	if err := checkServiceLaunch(&v); err != nil {
 		return v, err
 	}
-	if err := checkDesired(v.Daemon, in.DesiredCount, true); err != nil {
+	if v.external() {
+		v.Launch = ""
+	}
+	if err := checkDesired(v.Daemon, in.DesiredCount, !v.external()); err != nil {
 		return v, err
 	}
 	if err := (later{

@@ -93,7 +93,7 @@ func serviceWire(r store.Reader, v ServiceRecord, tags bool) api.Service {
 		LoadBalancers: []api.LoadBalancer{}, ServiceRegistries: []api.ServiceRegistry{}, Deployments: []api.Deployment{},
 		Events: latestEvents(r, v), PlacementConstraints: orEmpty(v.Constraints), PlacementStrategy: orEmpty(v.Strategy),
 		HealthCheckGracePeriodSeconds: v.Grace, SchedulingStrategy: api.SchedulingStrategyReplica,
-		DeploymentController: &api.DeploymentController{Type: api.DeploymentControllerTypeECS},
+		DeploymentController: &api.DeploymentController{Type: v.controller()},
 		EnableECSManagedTags: new(v.ManagedTags), PropagateTags: v.Propagate, EnableExecuteCommand: new(false),
 		AvailabilityZoneRebalancing: v.rebalancing(), ResourceManagementType: api.ResourceManagementTypeCustomer,
 	}
@@ -117,6 +117,10 @@ func serviceWire(r store.Reader, v ServiceRecord, tags bool) api.Service {
 	for _, n := range counts {
 		*out.RunningCount += n.running
 		*out.PendingCount += n.pending
+	}
+	if v.external() {
+		v.showSets(r, &out, counts, tags)
+		return out
 	}
 	for _, d := range liveDeployments(r, v) {
 		shown := d.wire(v, counts[d.Number], desired)

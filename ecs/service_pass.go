@@ -35,6 +35,8 @@ type pass struct {
 	definitions map[string]TaskDefinition
 	machines    map[string]*host // by instance ID
 	balance     balance
+	// set is the number of the task set that is looked at, about what events say of it.
+	set, about string
 
 	started, stopped int
 	again            time.Duration
@@ -55,7 +57,9 @@ func (p *pass) run(key string) {
 	p.v.Notes = slices.Clone(p.v.Notes)
 	was := p.load()
 	seen := p.look()
-	if d := p.staged(); d != nil {
+	if p.v.external() {
+		p.sets(seen)
+	} else if d := p.staged(); d != nil {
 		p.endMoves()
 		p.stage(d, seen)
 	} else {
@@ -299,7 +303,7 @@ func (p *pass) stop(stops []rollout.Stop) {
 	for _, s := range stops[:min(len(stops), mostPerPass)] {
 		i := slices.IndexFunc(p.tasks, func(t Task) bool { return t.ID == s.ID })
 		t := &p.tasks[i]
-		reason := fmt.Sprintf(reasonScaling, deploymentPrefix+p.v.Primary)
+		reason := fmt.Sprintf(reasonScaling, deploymentPrefix+cmp.Or(p.set, p.v.Primary))
 		if s.Reason == rollout.FailedAny {
 			reason = cmp.Or(p.balance.reasons[t.ID], reasonChecks)
 		}
@@ -326,7 +330,7 @@ func (p *pass) start(l *launch, plan rollout.Plan) {
 	n := min(plan.Start, len(p.ids))
 	p.v.Short = false
 	if n == 0 {
-		p.clear(notePlacement)
+		p.clear(notePlacement + p.set)
 		return
 	}
 	l.now, l.ids = MillisOf(p.now), p.ids
@@ -361,7 +365,7 @@ func (p *pass) start(l *launch, plan rollout.Plan) {
 		p.event("has started %d tasks: %s.", len(made), strings.Join(made, " "))
 	}
 	if refused == nil {
-		p.clear(notePlacement)
+		p.clear(notePlacement + p.set)
 		return
 	}
 	p.v.Short = true

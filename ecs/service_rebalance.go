@@ -23,6 +23,8 @@ const zoneField = "attribute:" + placement.ZoneAttribute
 // unbalanceable says which setting keeps the tasks of the service from being moved between zones; empty: none.
 func (v ServiceRecord) unbalanceable() string {
 	switch {
+	case v.external():
+		return "the EXTERNAL deployment controller"
 	case v.Daemon:
 		return "the DAEMON scheduling strategy"
 	case v.Launch == api.LaunchTypeExternal:

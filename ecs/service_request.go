@@ -59,6 +59,9 @@ func (l later) refuse() error {
 	if !slices.Contains(l.controller.Type.Values(), string(l.controller.Type)) {
 		return invalid("Invalid deploymentController type '%s'. Valid values: %v", l.controller.Type, l.controller.Type.Values())
 	}
+	if l.controller.Type == api.DeploymentControllerTypeExternal {
+		return nil
+	}
 	return notYet("deploymentController " + string(l.controller.Type))
 }
 

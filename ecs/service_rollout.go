@@ -19,7 +19,9 @@ const (
 
 const seeGuide = " For more information, see the Troubleshooting section of the Amazon ECS Developer Guide."
 
-func (p *pass) event(format string, args ...any) { p.v.event(p.tx, MillisOf(p.now), format, args...) }
+func (p *pass) event(format string, args ...any) {
+	p.v.event(p.tx, MillisOf(p.now), p.about, format, args...)
+}
 
 // note writes an event about a condition, unless it was written already and the condition has lasted since.
 func (p *pass) note(kind, about, format string, args ...any) {
@@ -90,7 +92,7 @@ func (p *pass) unplaced(refusals []placement.Refusal) {
 		}
 	}
 	if closest == nil {
-		p.note(notePlacement, "none", cannot+"Reason: No Container Instances were found in your cluster."+seeGuide)
+		p.note(notePlacement+p.set, "none", cannot+"Reason: No Container Instances were found in your cluster."+seeGuide)
 		return
 	}
 	lack := map[string]string{
@@ -98,7 +100,7 @@ func (p *pass) unplaced(refusals []placement.Refusal) {
 		placement.ReasonPorts: "is already using a port required by your task", placement.ReasonPortsUDP: "is already using a port required by your task",
 		placement.ReasonAttribute: "is missing an attribute required by your task", placement.ReasonAgent: "doesn't have the agent connected",
 	}[closest.Reason]
-	p.note(notePlacement, closest.Reason, cannot+"The closest matching (container-instance %s) %s."+seeGuide,
+	p.note(notePlacement+p.set, closest.Reason, cannot+"The closest matching (container-instance %s) %s."+seeGuide,
 		closest.Instance, cmp.Or(lack, `encountered error "`+closest.Reason+`"`))
 }
 

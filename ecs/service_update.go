@@ -60,6 +60,14 @@ func updateService(tx *store.Tx, c aws.Caller, v ServiceRecord, in *api.UpdateSe
 	if in.DesiredCount != nil {
 		v.Desired = *in.DesiredCount
 	}
+	if c := in.DeploymentController; c != nil && c.Type != "" && c.Type != v.controller() {
+		return v, notYet("another deploymentController for a service that exists")
+	}
+	if v.external() {
+		err := updateExternal(&v, in)
+		Services.Put(tx, v)
+		return v, err
+	}
 	if err := (settings{
 		config: in.DeploymentConfiguration, strategy: in.PlacementStrategy, constraints: in.PlacementConstraints,
 		managedTags: in.EnableECSManagedTags, propagate: in.PropagateTags, grace: in.HealthCheckGracePeriodSeconds,
@@ -141,6 +149,9 @@ func (s *Service) DeleteService(ctx context.Context, in *api.DeleteServiceReques
 		}
 		if !value(in.Force) && !out.Daemon && out.Desired > 0 {
 			return invalid("The service cannot be stopped while it is scaled above 0.")
+		}
+		if out.external() && !value(in.Force) && Deployments.CountBy(tx, byDeploymentLive, out.Key()) > 0 {
+			return invalid("The service cannot be stopped while deployments are active.")
 		}
 		out.Draining, out.Desired, out.Force = true, 0, value(in.Force)
 		out.supersede(tx, now)

@@ -33,6 +33,8 @@ type Deployment struct {
 	Alternate bool `json:"al,omitzero"`
 	// Blue is the number of the deployment that one which shifts traffic replaces; empty: none.
 	Blue string `json:"bl,omitzero"`
+	// Set says that the record is a task set, which is no deployment by Berth. Written by: the task set operations, the reconciler.
+	Set *TaskSet `json:"ts,omitzero"`
 	// Registries are the Cloud Map services in which its tasks are registered.
 	Registries []api.ServiceRegistry `json:"sd,omitzero"`
 	// Pins are the digests that containers run, by name: what the images' tags named when it began, or what its first task

@@ -68,6 +68,9 @@ func (s *Service) ListServiceDeployments(ctx context.Context, in *api.ListServic
 }
 
 func listed(d Deployment, in *api.ListServiceDeploymentsRequest) bool {
+	if d.Set != nil {
+		return false
+	}
 	if len(in.Status) > 0 && !slices.Contains(in.Status, d.Status) {
 		return false
 	}
@@ -110,7 +113,7 @@ func findDeployment(r store.Reader, c aws.Caller, arn string) (v ServiceRecord, 
 		return v, d, false
 	}
 	for d := range Deployments.Prefix(r, service+"/") {
-		if d.ID == id {
+		if d.ID == id && d.Set == nil {
 			return v, d, true
 		}
 	}
@@ -215,7 +218,7 @@ func (s *Service) DescribeServiceRevisions(ctx context.Context, in *api.Describe
 	for _, arn := range in.ServiceRevisionArns {
 		service, number, _ := deploymentRef(caller, "service-revision", arn)
 		d, ok := Deployments.Get(r, service+"/"+number)
-		if !ok {
+		if !ok || d.Set != nil {
 			out.Failures = append(out.Failures, missing(arn))
 			continue
 		}

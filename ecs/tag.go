@@ -153,6 +153,8 @@ func findTagged(r store.Reader, c aws.Caller, s *string) (tagged, error) {
 			return tagged{}, invalid(msgLongARN)
 		}
 		return taggedService(r, c, rest)
+	case "task-set":
+		return taggedSet(r, c, rest)
 	}
 	return tagged{}, aws.Errorf(codeNotFound, msgResourceMissing)
 }
@@ -211,6 +213,19 @@ func taggedService(r store.Reader, c aws.Caller, rest string) (tagged, error) {
 		return tagged{}, invalid(msgServiceTagged)
 	}
 	return tagged{v.Tags, func(tx *store.Tx, tags map[string]string) { v.Tags = tags; Services.Put(tx, v) }}, nil
+}
+
+func taggedSet(r store.Reader, c aws.Caller, rest string) (tagged, error) {
+	service, number, _ := strings.Cut(rest, "/"+deploymentPrefix)
+	d, ok := Deployments.Get(r, c.Account+"/"+c.Region+"/"+service+"/"+number)
+	if !ok || d.Set == nil || d.Gone {
+		return tagged{}, aws.Errorf(codeNotFound, msgResourceMissing)
+	}
+	return tagged{d.Set.Tags, func(tx *store.Tx, tags map[string]string) {
+		d.Set = new(*d.Set)
+		d.Set.Tags = tags
+		Deployments.Put(tx, d)
+	}}, nil
 }
 
 // checkTags turns the tags of a request into a map. Tag keys are unique, without the prefix aws:, and at most 50.

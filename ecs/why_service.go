@@ -96,6 +96,10 @@ func ExplainService(r store.Reader, v ServiceRecord, now time.Time) *WhyService 
 		}
 	}
 	primary := p.live[v.Primary]
+	if v.external() && v.Status() == statusActive {
+		out.explainSets(p)
+		return out
+	}
 	if v.Status() != statusActive || primary == nil {
 		out.Summary = fmt.Sprintf("service %s is %s", v.Name, v.Status())
 		if out.Leaving > 0 {
