@@ -28,7 +28,7 @@ func TestECSServiceLoadBalancersAreChecked(t *testing.T) {
 		{"no ARN", code, unknown, []types.LoadBalancer{entry(new("tg"), "app", 80)}, nil},
 		{"no load balancer", code, "The target group with targetGroupArn " + unused + " does not have an associated load balancer.", []types.LoadBalancer{entry(&unused, "app", 80)}, nil},
 		{"no container", code, "Container Name can not be blank.", []types.LoadBalancer{{TargetGroupArn: &unused, ContainerPort: new(int32(80))}}, nil},
-		{"twice", code, "The target group with targetGroupArn " + unused + " is given more than once.", []types.LoadBalancer{entry(&unused, "app", 80), entry(&unused, "app", 81)}, nil},
+		{"twice", code, "Duplicate targetGroupArn found: " + unused, []types.LoadBalancer{entry(&unused, "app", 80), entry(&unused, "app", 81)}, nil},
 		{"classic", "ClientException", "loadBalancers.loadBalancerName (Classic Load Balancers; use targetGroupArn) is not supported by this Berth yet.",
 			[]types.LoadBalancer{{LoadBalancerName: new("lb"), ContainerName: new("app"), ContainerPort: new(int32(80))}}, nil},
 		{"role alone", code, "IAM roles are only valid for services configured to use load balancers.", nil, new("r")},
