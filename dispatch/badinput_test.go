@@ -8,6 +8,7 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/pem"
+	"errors"
 	"math/big"
 	"net/http"
 	"net/url"
@@ -22,6 +23,8 @@ import (
 	api "berth/api/ecs"
 	"berth/dispatch"
 	"berth/ecs"
+	"berth/elbv2"
+	"berth/store"
 )
 
 const noTask = "arn:aws:ecs:" + region + ":" + account + ":task/default/0123456789abcdef0123456789abcdef"
@@ -371,6 +374,62 @@ func TestBadLogBatches(t *testing.T) {
 	}
 	if len(w.logs.batches) != 0 {
 		t.Errorf("%d bad batches reached the log store", len(w.logs.batches))
+	}
+}
+
+func TestAccessLogs(t *testing.T) {
+	w := newWorld(t)
+	b := w.balance()
+	cert := w.join("default")
+	batch := func(id string) []byte {
+		return w.json(proto.AccessLogBatch{LoadBalancer: id, Events: []proto.LogEvent{{Timestamp: 1, Message: "http ..."}}})
+	}
+	if code, _ := w.post(cert, proto.PathAccessLogs, batch(b.lb.Path())); code != http.StatusServiceUnavailable {
+		t.Errorf("without a session: %d", code)
+	}
+	plain := w.join("default")
+	w.connect(plain)
+	w.ingress(cert)
+	if code, _ := w.post(cert, proto.PathAccessLogs, batch(b.lb.Path())); code != http.StatusForbidden {
+		t.Errorf("a load balancer without access logs: %d", code)
+	}
+	b.lb.Attributes = map[string]string{"access_logs.s3.enabled": "true", "access_logs.s3.bucket": "access", "access_logs.s3.prefix": "shop"}
+	elsewhere := b.lb
+	elsewhere.Account, elsewhere.Name = "999999999999", "theirs"
+	w.update(func(tx *store.Tx) {
+		elbv2.LoadBalancers.Put(tx, b.lb)
+		elbv2.LoadBalancers.Put(tx, elsewhere)
+	})
+	for _, row := range []struct {
+		name string
+		cert *tls.Certificate
+		body []byte
+		code int
+	}{
+		{"another account's load balancer", cert, batch(elsewhere.Path()), 403},
+		{"another account's load balancer by a path", cert, batch("../../999999999999/" + region + "/" + elsewhere.Path()), 403},
+		{"one that is not there", cert, batch("app/x/0123456789abcdef"), 403},
+		{"none", cert, batch(""), 403},
+		{"a machine without the role", plain, batch(b.lb.Path()), 403},
+		{"garbage", cert, []byte("{{"), 400},
+	} {
+		if code, body := w.post(row.cert, proto.PathAccessLogs, row.body); code != row.code {
+			t.Errorf("%s: got %d %q, want %d", row.name, code, body, row.code)
+		}
+	}
+	if len(w.logs.batches) != 0 {
+		t.Errorf("%d bad batches reached the log store", len(w.logs.batches))
+	}
+	if code, body := w.post(cert, proto.PathAccessLogs, batch(b.lb.Path())); code != http.StatusNoContent {
+		t.Fatalf("got %d %q", code, body)
+	}
+	got := w.logs.batches[0]
+	if w.logs.where[0] != account+"/"+region || got.Group != "access" || got.Stream != "shop/"+b.lb.Path() || !got.Create || len(got.Events) != 1 {
+		t.Errorf("got %s %+v", w.logs.where[0], got)
+	}
+	w.logs.fail = errors.New("away")
+	if code, _ := w.post(cert, proto.PathAccessLogs, batch(b.lb.Path())); code != http.StatusInternalServerError {
+		t.Errorf("a log store that fails: %d", code)
 	}
 }
 

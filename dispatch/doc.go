@@ -18,7 +18,7 @@
 //	session.go    hello, welcome, assignments, reports, heartbeats
 //	frame.go      frames of agents, checked
 //	machine.go    which session of a machine may write
-//	logs.go       log events of tasks
+//	logs.go       log events of tasks, access logs of load balancers
 //	ingress.go    what machines balance, what they say of targets
 //	metrics.go    what machines count for load balancers
 //	limiter.go    how often an address may try to join

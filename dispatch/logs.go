@@ -3,10 +3,12 @@ package dispatch
 import (
 	"errors"
 	"net/http"
+	"strings"
 
 	"berth/agent/proto"
 	"berth/aws"
 	"berth/ecs"
+	"berth/elbv2"
 )
 
 // maxLogBody bounds one batch of log events. AWS bounds a batch to 1 MiB; JSON may make it some times larger.
@@ -36,7 +38,40 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request, who ecs.Machine) {
 	if region == "" {
 		region = task.Region
 	}
-	err := s.Logs.PutLogEvents(r.Context(), task.Account, region, batch)
+	s.putLogEvents(w, r, task.Account, region, batch)
+}
+
+// accessLogs takes lines of a load balancer of the machine's account and region that has access logs, from a machine that balances.
+func (s *Server) accessLogs(w http.ResponseWriter, r *http.Request, who ecs.Machine) {
+	if s.Logs == nil {
+		http.Error(w, "there is no log store", http.StatusServiceUnavailable)
+		return
+	}
+	one := s.of(who.ID)
+	if one == nil {
+		http.Error(w, "this machine has no session", http.StatusServiceUnavailable)
+		return
+	}
+	var batch proto.AccessLogBatch
+	if !readBody(w, r, maxLogBody, &batch) {
+		return
+	}
+	account, region, ok := strings.Cut(one.place, "/")
+	if !ok {
+		http.Error(w, "this machine has not the ingress role", http.StatusForbidden)
+		return
+	}
+	group, stream, ok := elbv2.AccessLog(s.Store.Read(), account, region, batch.LoadBalancer)
+	if !ok {
+		http.Error(w, "no such load balancer has access logs", http.StatusForbidden)
+		return
+	}
+	s.putLogEvents(w, r, account, region, proto.LogBatch{Group: group, Stream: stream, Create: true, Events: batch.Events})
+}
+
+// putLogEvents stores a batch and answers.
+func (s *Server) putLogEvents(w http.ResponseWriter, r *http.Request, account, region string, batch proto.LogBatch) {
+	err := s.Logs.PutLogEvents(r.Context(), account, region, batch)
 	refused, shown := errors.AsType[*aws.Error](err)
 	switch {
 	case err == nil:

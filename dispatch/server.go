@@ -107,6 +107,7 @@ func (s *Server) Handler(ctx context.Context) http.Handler {
 	mux.HandleFunc("POST "+proto.PathJoin, s.join)
 	mux.HandleFunc("POST "+proto.PathRenew, s.known(s.renew))
 	mux.HandleFunc("POST "+proto.PathLogs, s.known(s.logs))
+	mux.HandleFunc("POST "+proto.PathAccessLogs, s.known(s.accessLogs))
 	mux.HandleFunc("POST "+proto.PathMetrics, s.known(s.metrics))
 	mux.HandleFunc("GET "+proto.PathSession, s.known(func(w http.ResponseWriter, r *http.Request, who ecs.Machine) { s.session(ctx, w, r, who) }))
 	registry := http.StripPrefix(proto.PathRegistry, s.Registry)

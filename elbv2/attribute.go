@@ -143,9 +143,12 @@ func isNumber(low, high int) func(string) string {
 }
 
 var (
-	logBucket  = regexp.MustCompile(`^[.\-_A-Za-z0-9]{0,255}$`)
-	logPrefix  = regexp.MustCompile(`^[!\-_.*'()/A-Za-z0-9]{0,512}$`)
-	headerName = regexp.MustCompile(`^[A-Za-z0-9_-]{1,40}$`)
+	logBucket = regexp.MustCompile(`^[.\-_A-Za-z0-9]{0,255}$`)
+	logGroup  = regexp.MustCompile(`^[.\-_/#A-Za-z0-9]{0,512}$`)
+	// streamPrefix leaves room for what follows it in the name of a log stream.
+	streamPrefix = regexp.MustCompile(`^[!\-_.'()/A-Za-z0-9]{0,400}$`)
+	logPrefix    = regexp.MustCompile(`^[!\-_.*'()/A-Za-z0-9]{0,512}$`)
+	headerName   = regexp.MustCompile(`^[A-Za-z0-9_-]{1,40}$`)
 )
 
 func isLike(pattern *regexp.Regexp, want string) func(string) string {

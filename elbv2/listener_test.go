@@ -270,7 +270,9 @@ func TestBadAttributes(t *testing.T) {
 		{"LoadBalancer", web, "load_balancing.cross_zone.enabled", "false", "ValidationError: "},
 		{"LoadBalancer", web, "connection_logs.s3.enabled", "true", "ValidationError: "},
 		{"LoadBalancer", web, "health_check_logs.s3.enabled", "true", "ValidationError: "},
-		{"LoadBalancer", web, "access_logs.s3.enabled", "true", "ValidationError: Load balancer attribute 'access_logs.s3.enabled' cannot have the value 'true': only 'false' is supported by this Berth: access logs are not built yet"},
+		{"LoadBalancer", web, "access_logs.s3.enabled", "true", "InvalidConfigurationRequest: Load balancer attribute 'access_logs.s3.enabled' needs 'access_logs.s3.bucket', the name of a log group"},
+		{"LoadBalancer", net, "access_logs.s3.enabled", "true", "ValidationError: Load balancer attribute 'access_logs.s3.enabled' cannot have the value 'true': only 'false' is supported by this Berth: access logs of network load balancers are not built yet"},
+		{"LoadBalancer", web, "access_logs.s3.prefix", "a*", "ValidationError: "},
 		{"LoadBalancer", web, "access_logs.s3.bucket", "a b", "ValidationError: "},
 		{"LoadBalancer", web, "dns_record.client_routing_policy", "any_availability_zone", "InvalidConfigurationRequest: "},
 		{"LoadBalancer", net, "idle_timeout.timeout_seconds", "60", "InvalidConfigurationRequest: Load balancer attribute key 'idle_timeout.timeout_seconds' is not supported by network load balancers"},
@@ -295,6 +297,35 @@ func TestBadAttributes(t *testing.T) {
 	}
 	twice := `{"Key":"idle_timeout.timeout_seconds","Value":"1"}`
 	w.refuses(append(rows, badInput{"ModifyLoadBalancerAttributes", `{"LoadBalancerArn":"` + web + `","Attributes":[` + twice + `,` + twice + `]}`, "ValidationError: "}))
+}
+
+func TestAccessLogsGoToALogGroup(t *testing.T) {
+	w := newAPIWorld(t)
+	web := w.balancer("web", "application")
+	v, _ := LoadBalancers.Get(w.Store.Read(), keyOf(web, "loadbalancer"))
+	where := func() string {
+		group, stream, ok := AccessLog(w.Store.Read(), v.Account, v.Region, v.Path())
+		return fmt.Sprint(group, " ", stream, " ", ok)
+	}
+	if got := where(); got != "  false" {
+		t.Errorf("at first: %q", got)
+	}
+	set := func(pairs string) {
+		do[api.ModifyLoadBalancerAttributesOutput](w, "ModifyLoadBalancerAttributes", `{"LoadBalancerArn":"`+web+`","Attributes":[`+pairs+`]}`)
+	}
+	set(`{"Key":"access_logs.s3.enabled","Value":"true"},{"Key":"access_logs.s3.bucket","Value":"/berth/access"}`)
+	if got := where(); got != "/berth/access "+v.Path()+" true" {
+		t.Errorf("enabled: %q", got)
+	}
+	set(`{"Key":"access_logs.s3.prefix","Value":"shop/"}`)
+	if got := where(); got != "/berth/access shop/"+v.Path()+" true" {
+		t.Errorf("with a prefix: %q", got)
+	}
+	w.refuses([]badInput{{"ModifyLoadBalancerAttributes", `{"LoadBalancerArn":"` + web + `","Attributes":[{"Key":"access_logs.s3.bucket","Value":""}]}`, "InvalidConfigurationRequest: "}})
+	set(`{"Key":"access_logs.s3.enabled","Value":"false"}`)
+	if got := where(); got != "  false" {
+		t.Errorf("disabled: %q", got)
+	}
 }
 
 func TestDeletingABalancerDeletesWhatItHas(t *testing.T) {

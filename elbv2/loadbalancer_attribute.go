@@ -2,8 +2,10 @@ package elbv2
 
 import (
 	"context"
+	"strings"
 
 	api "berth/api/elbv2"
+	"berth/elbv2/haproxy"
 	"berth/store"
 )
 
@@ -20,8 +22,30 @@ const (
 // What buckets and prefixes are made of, in words.
 const (
 	bucketWords = "must have at most 255 letters, digits, periods, hyphens and underscores"
+	groupWords  = "must be the name of a log group: at most 512 letters, digits and . - _ / #"
+	streamWords = "must have at most 400 characters of those that are safe in names of log streams, and no asterisk"
 	prefixWords = "must have at most 512 characters of those that are safe in keys of S3"
 )
+
+// Attributes of access logs. Differs: there is no S3, so the bucket is a log group.
+const (
+	attrAccessLogs       = "access_logs.s3.enabled"
+	attrAccessLogsBucket = "access_logs.s3.bucket"
+	attrAccessLogsPrefix = "access_logs.s3.prefix"
+)
+
+// AccessLog is where lines of the access log of a load balancer go, by the end of its ARN; ok is false if it has none.
+func AccessLog(r store.Reader, account, region, path string) (group, stream string, ok bool) {
+	v, ok := LoadBalancers.Get(r, account+"/"+region+"/"+path)
+	if !ok || v.Kind != haproxy.Application || v.Attributes[attrAccessLogs] != "true" {
+		return "", "", false
+	}
+	stream = v.Path()
+	if prefix := strings.Trim(v.Attributes[attrAccessLogsPrefix], "/"); prefix != "" {
+		stream = prefix + "/" + stream
+	}
+	return v.Attributes[attrAccessLogsBucket], stream, true
+}
 
 // attrDeletionProtection is the attribute that keeps a load balancer from being deleted.
 const attrDeletionProtection = "deletion_protection.enabled"
@@ -29,9 +53,12 @@ const attrDeletionProtection = "deletion_protection.enabled"
 // loadBalancerAttributes has every attribute of application and network load balancers.
 // Source: the model, LoadBalancerAttribute$Key.
 var loadBalancerAttributes = attributeSet{
-	{"access_logs.s3.enabled", bothTypes, "false", isOnly("false", "access logs are not built yet"), Refused, noSuchLogs},
-	{"access_logs.s3.bucket", bothTypes, "", isLike(logBucket, bucketWords), StoredOnly, noSuchLogs},
-	{"access_logs.s3.prefix", bothTypes, "", isLike(logPrefix, prefixWords), StoredOnly, noSuchLogs},
+	{attrAccessLogs, onlyApplication, "false", isBoolean, ActedOn, "to a log group of CloudWatch Logs"},
+	{attrAccessLogsBucket, onlyApplication, "", isLike(logGroup, groupWords), ActedOn, "the name of a log group, which is made if it is not there"},
+	{attrAccessLogsPrefix, onlyApplication, "", isLike(streamPrefix, streamWords), ActedOn, "the log stream is PREFIX/app/NAME/ID"},
+	{attrAccessLogs, onlyNetwork, "false", isOnly("false", "access logs of network load balancers are not built yet"), Refused, noSuchLogs},
+	{attrAccessLogsBucket, onlyNetwork, "", isLike(logBucket, bucketWords), StoredOnly, noSuchLogs},
+	{attrAccessLogsPrefix, onlyNetwork, "", isLike(logPrefix, prefixWords), StoredOnly, noSuchLogs},
 	{attrDeletionProtection, bothTypes, "false", isBoolean, ActedOn, ""},
 	{"ipv6.deny_all_igw_traffic", bothTypes, "false", isBoolean, StoredOnly, noIPv6},
 	{"zonal_shift.config.enabled", bothTypes, "false", isBoolean, StoredOnly, noZonalShift},
@@ -96,6 +123,9 @@ func (s *Service) ModifyLoadBalancerAttributes(ctx context.Context, in *api.Modi
 		}
 		if v.Attributes, err = loadBalancerAttributes.set(v.Attributes, v.Kind, "Load balancer", pairs); err != nil {
 			return err
+		}
+		if v.Attributes[attrAccessLogs] == "true" && v.Attributes[attrAccessLogsBucket] == "" {
+			return configuration("Load balancer attribute '%s' needs '%s', the name of a log group", attrAccessLogs, attrAccessLogsBucket)
 		}
 		LoadBalancers.Put(tx, v)
 		out = &api.ModifyLoadBalancerAttributesOutput{Attributes: shownAttributes(v)}

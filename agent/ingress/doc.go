@@ -6,6 +6,7 @@
 //	                   ├──▶ keepSlots (slots.go)              which target serves in which slot   ──▶ every worker, old ones too
 //	                   ├──▶ syncFlows (flows.go)              which target has which UDP          ──▶ the kernel, by agent/vpc
 //	                   └──▶ checker (checker.go, probe.go, health.go)   is it well                 ──▶ keepSlots
+//	proto.AccessLogBatch ◀── accessLog (accesslog.go, accessline.go) ◀── a line for each request
 //	proto.IngressReport ◀── Report (report.go)
 //	proto.MetricBatch   ◀── meter (metrics.go, samples.go) ◀── a line for each request, and connections of every worker
 //

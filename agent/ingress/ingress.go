@@ -112,6 +112,7 @@ type state struct {
 	drained  map[key]bool
 	// Of claim: addresses of the machine by load balancer, and listeners ("ID port") whose own address is taken.
 	published map[string][]netip.Addr
+	logged    map[string]haproxy.LoadBalancer // load balancers with access logs, by ID
 	blocked   map[string]bool
 	told      proto.IngressReport        // newest report, without its targets
 	sent      map[key]proto.TargetStatus // as told
@@ -143,6 +144,7 @@ func Open(cfg Config) (*Ingress, error) {
 	}
 	if i.state.saved, err = cfg.readSaved(); err == nil {
 		i.state.have = true
+		i.findLogged()
 	} else if !errors.Is(err, fs.ErrNotExist) {
 		i.log.Warn("what was balanced before is not known", "err", err)
 	}
@@ -176,13 +178,14 @@ func (i *Ingress) Run(ctx context.Context, post agent.Post) error {
 	if err != nil {
 		return err
 	}
-	m := &meter{Ingress: i, post: post, current: newTally(time.Now())}
+	m := &meter{Ingress: i, post: post, current: newTally(time.Now()), access: newAccessLog(i, post)}
 	g.Go(func() error {
 		<-ctx.Done()
 		return log.Close() // ends the reader
 	})
 	g.Go(func() error { m.read(log); return nil })
 	g.Go(func() error { m.send(ctx); return nil })
+	g.Go(func() error { m.access.send(ctx); return nil })
 	g.Go(func() error { i.keepConfig(ctx); return nil })
 	g.Go(func() error { i.keepSlots(ctx); return nil })
 	return g.Wait()
@@ -224,6 +227,7 @@ func (i *Ingress) Apply(instance string, in proto.Ingress) {
 	s.saved = saved{Instance: instance, Ingress: in, Claims: s.Claims}
 	s.have, s.behind = true, true
 	i.forgetGone()
+	i.findLogged()
 	err := i.cfg.writeSaved(s.saved)
 	i.mu.Unlock()
 	if err != nil {
@@ -232,6 +236,16 @@ func (i *Ingress) Apply(instance string, in proto.Ingress) {
 	i.watch()
 	wake(i.wakeConfig)
 	wake(i.wakeSlots)
+}
+
+// findLogged notes which load balancers have access logs. The caller holds mu.
+func (i *Ingress) findLogged() {
+	i.state.logged = map[string]haproxy.LoadBalancer{}
+	for _, lb := range i.state.Frame.LoadBalancers {
+		if logsAccess(lb) {
+			i.state.logged[lb.ID] = lb
+		}
+	}
 }
 
 // forgetGone drops what is known of targets that are not wanted or do not drain any more. The caller holds mu.

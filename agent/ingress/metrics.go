@@ -28,6 +28,8 @@ type meter struct {
 	*Ingress
 	post agent.Post
 
+	access *accessLog
+
 	mu      sync.Mutex // guards current
 	current *tally
 
@@ -68,6 +70,7 @@ func (m *meter) read(conn *net.UnixConn) {
 		m.mu.Lock()
 		m.current.request(e)
 		m.mu.Unlock()
+		m.access.add(e)
 	}
 }
 

@@ -52,6 +52,7 @@ type rig struct {
 	stop   func()
 	client *http.Client
 	port   int
+	post   agent.Post // nil: takes everything
 
 	revision uint64
 	known    map[key]proto.TargetStatus
@@ -114,7 +115,11 @@ func (r *rig) boot() {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	done := make(chan error, 1)
-	go func() { done <- in.Run(ctx, func(context.Context, string, any) error { return nil }) }()
+	post := r.post
+	if post == nil {
+		post = func(context.Context, string, any) error { return nil }
+	}
+	go func() { done <- in.Run(ctx, post) }()
 	r.in = in
 	clear(r.known)
 	r.stop = sync.OnceFunc(func() {

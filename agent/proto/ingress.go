@@ -88,5 +88,14 @@ type MetricSample struct {
 	Max        float64           `json:"max"`
 }
 
-// PathMetrics takes a MetricBatch.
-const PathMetrics = "/agent/v1/metrics"
+// AccessLogBatch is POSTed to PathAccessLogs: lines of the access log of one load balancer. The server knows to which log group they go.
+type AccessLogBatch struct {
+	LoadBalancer string     `json:"loadBalancer"` // ID, such as app/web/50dc6c495c0c9188
+	Events       []LogEvent `json:"events"`
+}
+
+// Paths of what machines count and log for load balancers.
+const (
+	PathMetrics    = "/agent/v1/metrics"     // takes a MetricBatch
+	PathAccessLogs = "/agent/v1/access-logs" // takes an AccessLogBatch
+)

@@ -13,8 +13,10 @@ func (r *renderer) requestHeaders(lb LoadBalancer, l Listener) {
 	// A trace that has begun goes on, with our own part in front.
 	r.line("http-request set-var-fmt(txn.trace) %s", word("1-%[date,hex,bytes(8,8),lower]-%[uuid,regsub(-,,g),bytes(0,24)]"))
 	r.line("http-request set-var(txn.old) req.fhdr(x-amzn-trace-id)")
-	r.line("http-request set-header X-Amzn-Trace-Id %s if { var(txn.old) -m sub Root= }", word("Self=%[var(txn.trace)];%[var(txn.old)]"))
-	r.line("http-request set-header X-Amzn-Trace-Id %s unless { var(txn.old) -m sub Root= }", word("Root=%[var(txn.trace)]"))
+	r.line("http-request set-var-fmt(txn.trace) %s if { var(txn.old) -m sub Root= }", word("Self=%[var(txn.trace)]"))
+	r.line("http-request set-var-fmt(txn.trace) %s unless { var(txn.old) -m sub Root= }", word("Root=%[var(txn.trace)]"))
+	r.line("http-request set-header X-Amzn-Trace-Id %s if { var(txn.old) -m sub Root= }", word("%[var(txn.trace)];%[var(txn.old)]"))
+	r.line("http-request set-header X-Amzn-Trace-Id %s unless { var(txn.old) -m sub Root= }", word("%[var(txn.trace)]"))
 	if l.Protocol == "HTTPS" && a["routing.http.x_amzn_tls_version_and_cipher_suite.enabled"] == "true" {
 		r.line("http-request set-header %s %%[ssl_fc_protocol]", word(header(l, "routing.http.request.x_amzn_tls_version.header_name", "X-Amzn-Tls-Version")))
 		r.line("http-request set-header %s %%[ssl_fc_cipher]", word(header(l, "routing.http.request.x_amzn_tls_cipher_suite.header_name", "X-Amzn-Tls-Cipher-Suite")))

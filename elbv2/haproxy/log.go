@@ -24,7 +24,7 @@ type Entry struct {
 	Status, TargetStatus int
 	Method, Version      string // such as GET and HTTP/1.1
 	Host, URL            string // as the client sent them; at most 8192 bytes of the URL
-	UserAgent, Trace     string // Trace is X-Amzn-Trace-Id as the target got it, without what the client sent
+	UserAgent, Trace     string // Trace is X-Amzn-Trace-Id as the target got it, without what the client sent: Root=ID or Self=ID
 	Cipher, TLS          string // such as ECDHE-RSA-AES128-GCM-SHA256 and TLSv1.2; "-" if it is not encrypted
 	Received, Sent       int64  // bytes from and to the client
 	// Request is the time until the request was there, Wait in queues, Connect to connect, Response until the headers of the

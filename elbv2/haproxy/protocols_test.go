@@ -322,7 +322,7 @@ func TestTheLogTellsEverything(t *testing.T) {
 	e := p.entry(func(haproxy.Entry) bool { return true })
 	if e.LoadBalancer != "app/web/50dc6c495c0c9188" || e.Rule != "0123456789abcdef" || e.Group != "targetgroup/web/73e2d6bc24d8a067" || e.Status != 418 || e.TargetStatus != 418 ||
 		e.Method != "POST" || e.URL != `/a"\%25[src]?x={}` || e.Host != "h.example.com" || !strings.HasPrefix(e.UserAgent, `"quoted\"`) || e.Target != "127.0.0.1" || e.TargetPort != int(a.at.At.Port()) ||
-		e.Client != "127.0.0.1" || e.Response < 0 || e.Total < 0 || e.Sent == 0 || e.Received == 0 || !strings.HasPrefix(e.Trace, "1-") || e.End != "--" || e.Version != "HTTP/1.1" {
+		e.Client != "127.0.0.1" || e.Response < 0 || e.Total < 0 || e.Sent == 0 || e.Received == 0 || !strings.HasPrefix(e.Trace, "Root=1-") || e.End != "--" || e.Version != "HTTP/1.1" {
 		t.Errorf("got %+v", e)
 	}
 	p.get("/none")
