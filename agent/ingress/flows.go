@@ -7,6 +7,7 @@ import (
 	"net/netip"
 	"reflect"
 	"slices"
+	"time"
 
 	"berth/agent"
 	"berth/agent/proto"
@@ -16,15 +17,23 @@ import (
 // carriesUDP tells whether a listener has UDP, which the network carries and not HAProxy.
 func carriesUDP(l haproxy.Listener) bool { return l.Protocol == "UDP" || l.Protocol == "TCP_UDP" }
 
+// flowsAgain is after how long the network is asked to look whether all is there still.
+const flowsAgain = 8 * time.Second
+
 // syncFlows makes the network balance the UDP of the newest frame over the targets that should serve.
 func (i *Ingress) syncFlows(ctx context.Context) {
 	i.mu.Lock()
 	listeners := i.udpListeners()
 	healthy := i.healthyUDP()
 	i.mu.Unlock()
+	if !i.flowed.IsZero() && time.Since(i.flowed) < flowsAgain && reflect.DeepEqual(listeners, i.flows) && reflect.DeepEqual(healthy, i.kept) {
+		return // the network may be at work with something else, and slots do not wait for that
+	}
 	text := ""
 	if err := i.cfg.Network.Flows(ctx, listeners); err != nil {
 		text = "UDP of load balancers: " + err.Error()
+	} else {
+		i.flows, i.flowed = listeners, time.Now()
 	}
 	if ctx.Err() == nil {
 		i.problem("udp", text)

@@ -82,8 +82,11 @@ type Ingress struct {
 	checks  *checker
 	reports chan struct{} // has room for one: something is to be told
 
-	openFiles int       // what the machine allows a process
-	kept      keptFlows // what flows.json has; of keepSlots
+	openFiles int // what the machine allows a process
+	// Of keepSlots: what flows.json has, what the network was last told of UDP, and when.
+	kept   keptFlows
+	flows  []agent.UDPListener
+	flowed time.Time
 
 	wakeConfig, wakeSlots chan struct{} // have room for one
 
