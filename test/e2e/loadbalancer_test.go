@@ -273,7 +273,7 @@ func (l *balancer) storm(changes int, over time.Duration) {
 	}
 }
 
-// killed kills HAProxy, master and worker, in the middle of twenty thousand requests: under one in a hundred may fail.
+// killed kills HAProxy, master and worker, in thirty thousand requests: under one in a hundred may fail.
 func (l *balancer) killed(name string) {
 	l.t.Helper()
 	requests := startLoad(l.t, l.url(), nil)
@@ -288,7 +288,7 @@ func (l *balancer) killed(name string) {
 	for _, pid := range haproxies(l.Dir) {
 		kill(pid)
 	}
-	until(20_000)
+	until(30_000)
 	total, failed, why := requests.end()
 	l.t.Logf("HAProxy killed: %d of %d requests failed", failed, total)
 	if failed*100 >= total {
