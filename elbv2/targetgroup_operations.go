@@ -27,7 +27,7 @@ func (s *Service) CreateTargetGroup(ctx context.Context, in *api.CreateTargetGro
 	if g.VPC != ec2.DefaultVPCID(caller.Account, caller.Region) {
 		return nil, invalid("The VPC ID '%s' is not found", g.VPC)
 	}
-	if g.Tags, err = groupTags(in.Tags); err != nil {
+	if g.Tags, err = newTags(in.Tags); err != nil {
 		return nil, err
 	}
 	g.Account, g.Region, g.ID = caller.Account, caller.Region, aws.NewHexID()[:16]
@@ -53,29 +53,6 @@ func (s *Service) CreateTargetGroup(ctx context.Context, in *api.CreateTargetGro
 func (g TargetGroup) sameSettings(with TargetGroup) bool {
 	g.ID, g.Attributes, g.Tags, with.ID, with.Attributes, with.Tags = "", nil, nil, "", nil, nil
 	return reflect.DeepEqual(g, with)
-}
-
-// groupTags checks tags and makes a map of them.
-func groupTags(tags []api.Tag) (map[string]string, error) {
-	const most = 50
-	if len(tags) == 0 {
-		return nil, nil
-	}
-	out := make(map[string]string, len(tags))
-	for _, t := range tags {
-		key := aws.Value(t.Key)
-		if _, twice := out[key]; twice {
-			return nil, aws.Errorf("DuplicateTagKeys", "Tag keys must be unique, but '%s' is there twice.", key)
-		}
-		if strings.HasPrefix(strings.ToLower(key), "aws:") {
-			return nil, invalid("Tag key '%s' must not begin with 'aws:'.", key)
-		}
-		out[key] = aws.Value(t.Value)
-	}
-	if len(out) > most {
-		return nil, aws.Errorf("TooManyTags", "A resource has at most %d tags.", most)
-	}
-	return out, nil
 }
 
 // DescribeTargetGroups lists target groups: all, those with the ARNs or the names, or those of a load balancer.
