@@ -14,6 +14,9 @@ import (
 	"time"
 )
 
+// names are the sections, in the order in which they run.
+const names = "memory,start,scale,service,balance,failure,rest,api,page,place,store"
+
 // bench is one run.
 type bench struct {
 	quick  bool
@@ -37,13 +40,17 @@ func run(ctx context.Context, args []string) error {
 	b := &bench{report: &report{out: os.Stdout}}
 	fs.StringVar(&b.binary, "berth", "bin/berth", "the program to measure; runc is beside it or on the PATH")
 	fs.BoolVar(&b.quick, "quick", os.Getenv("BENCH_QUICK") == "1", "fewer rounds and sizes: under three minutes")
-	only := fs.String("only", "", "sections, comma separated: memory,start,scale,api,page,place,store")
+	only := fs.String("only", "", "sections, comma separated: "+names)
+	compare := fs.String("compare", "", "only print the rates of addresses, NAME=URL,..., in turns: what a line of a HAProxy file costs")
 	bare := fs.Bool("bare-http", false, "be the baseline of the API section; used by this program itself")
 	if err := fs.Parse(args); err != nil {
 		return err
 	}
 	if *bare {
 		return serveBare(ctx, os.Stdout)
+	}
+	if *compare != "" {
+		return b.compare(ctx, *compare)
 	}
 	if *only != "" {
 		b.only = strings.Split(*only, ",")
@@ -68,15 +75,27 @@ func (b *bench) sections(ctx context.Context) error {
 			errs = append(errs, fmt.Errorf("%s: %w", name, err))
 		}
 	}
-	if b.wants("memory") || b.wants("start") || b.wants("scale") {
-		errs = append(errs, b.withBerth(ctx, func() {
+	with := func(f func()) {
+		err := b.withBerth(ctx, f)
+		errs = append(errs, err)
+	}
+	if b.wants("memory") || b.wants("start") || b.wants("scale") || b.wants("service") {
+		with(func() {
 			try("memory", b.memoryAtRest)
 			try("start", b.start)
 			try("scale", b.scale)
-		}))
+			try("service", b.service)
+		})
+	}
+	if b.wants("balance") || b.wants("failure") || b.wants("rest") {
+		with(func() {
+			try("balance", b.balance)
+			try("failure", b.failures)
+			try("rest", b.atRest)
+		})
 	}
 	if b.wants("api") {
-		errs = append(errs, b.withBerth(ctx, func() { try("api", b.api) }))
+		with(func() { try("api", b.api) })
 	}
 	try("page", b.pages)
 	try("place", b.placements)

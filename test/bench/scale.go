@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"os/exec"
 	"sync"
 	"time"
 )
@@ -29,17 +28,12 @@ func (b *bench) scale(ctx context.Context) (err error) {
 			return err
 		}
 		ours = append(ours, took)
-		if took, err = l.fiftyBare(ctx, i); err != nil {
+		if took, err = l.manyBare(ctx, scaleTo, fmt.Sprint("s", i)); err != nil {
 			return err
 		}
 		bare = append(bare, took)
 	}
 	b.report.times("50 tasks", ours, bare, 1.5)
-	if _, err := exec.LookPath("dockerd"); err != nil {
-		b.report.note("Docker Swarm: skipped, dockerd is not installed on this machine.")
-	} else {
-		b.report.note("Docker Swarm: not measured by this program; start a swarm by hand and time `docker service scale`.")
-	}
 	memory.print(b.report)
 	return nil
 }
@@ -65,10 +59,11 @@ func (l *lab) fifty(ctx context.Context, memory *growth) (time.Duration, error) 
 	return took, errors.Join(err, l.berth.stopTasks(ctx, all))
 }
 
-func (l *lab) fiftyBare(ctx context.Context, round int) (time.Duration, error) {
-	work := make(chan string, scaleTo)
-	for i := range scaleTo {
-		id := fmt.Sprintf("s%d-%d", round, i)
+// manyBare starts n containers, two at a time.
+func (l *lab) manyBare(ctx context.Context, n int, name string) (time.Duration, error) {
+	work := make(chan string, n)
+	for i := range n {
+		id := fmt.Sprintf("%s-%d", name, i)
 		if err := l.bare.prepare(id); err != nil {
 			return 0, err
 		}

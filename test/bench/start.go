@@ -18,16 +18,21 @@ type lab struct {
 	sample []string
 }
 
-// newLab runs one task, whose bundle is the baseline's.
+// newLab has tasks of one small static program.
 func (b *bench) newLab(ctx context.Context) (*lab, error) {
 	root, err := makeImage(ctx, b.berth.dir)
 	if err != nil {
 		return nil, err
 	}
-	if err := b.berth.define(ctx, root); err != nil {
+	if err := b.berth.define(ctx, root, "probe:1", "/bin/probe", "sleep"); err != nil {
 		return nil, err
 	}
-	l := &lab{bench: b}
+	return b.newLabOf(ctx, root)
+}
+
+// newLabOf runs one task of the newest definition, whose bundle is the baseline's.
+func (b *bench) newLabOf(ctx context.Context, root string) (l *lab, err error) {
+	l = &lab{bench: b}
 	if l.sample, err = b.berth.runTasks(ctx, 1); err != nil {
 		return nil, err
 	}

@@ -15,7 +15,12 @@ import (
 type (
 	task struct {
 		TaskArn, LastStatus, StoppedReason string
-		Containers                         []struct{ RuntimeID, Reason string }
+		CreatedAt                          float64
+		Containers                         []container
+	}
+	container struct {
+		RuntimeID, Reason string
+		NetworkBindings   []struct{ HostPort int }
 	}
 	tasks struct {
 		Tasks    []task
@@ -44,13 +49,13 @@ func makeImage(ctx context.Context, dir string) (string, error) {
 }
 
 // define pushes the image and registers the definition.
-func (b *berth) define(ctx context.Context, root string) error {
-	image, err := b.command(ctx, "image", "push", root, "probe:1", "-o", "name")
+func (b *berth) define(ctx context.Context, root, name string, command ...string) error {
+	image, err := b.command(ctx, "image", "push", root, name, "-o", "name")
 	if err != nil {
 		return err
 	}
 	return b.call(ctx, "RegisterTaskDefinition", object{"family": definition, "containerDefinitions": []object{
-		{"name": "main", "image": image, "memory": 6, "command": []string{"/bin/probe", "sleep"},
+		{"name": "main", "image": image, "memory": 6, "command": command,
 			// A program that has not got so far as to listen to SIGTERM ignores it.
 			"stopTimeout": 2},
 	}}, nil)
@@ -71,13 +76,19 @@ func (b *berth) runTasks(ctx context.Context, count int) ([]string, error) {
 	return arns, nil
 }
 
-func (b *berth) describe(ctx context.Context, arns []string) ([]task, error) {
-	var out tasks
-	err := b.call(ctx, "DescribeTasks", object{"tasks": arns}, &out)
-	if err == nil && len(out.Tasks) != len(arns) {
-		err = fmt.Errorf("DescribeTasks: %d of %d tasks: %v", len(out.Tasks), len(arns), out.Failures)
+// describe asks for a hundred at a time, as many as DescribeTasks takes.
+func (b *berth) describe(ctx context.Context, arns []string) (all []task, err error) {
+	for some := range slices.Chunk(arns, 100) {
+		var out tasks
+		if err := b.call(ctx, "DescribeTasks", object{"tasks": some}, &out); err != nil {
+			return nil, err
+		}
+		if len(out.Tasks) != len(some) {
+			return nil, fmt.Errorf("DescribeTasks: %d of %d tasks: %v", len(out.Tasks), len(some), out.Failures)
+		}
+		all = append(all, out.Tasks...)
 	}
-	return out.Tasks, err
+	return all, nil
 }
 
 // until asks again and again, with a pause, and calls seen for each task when it is first seen in the status.

@@ -86,6 +86,19 @@ func FromDebian(ctx context.Context, cache, name string, packages []string, cfg 
 	return dst, err
 }
 
+// TreeFromDebian unpacks Debian packages below the directory tree, without what they depend on: for static programs. What was downloaded is kept in cache.
+func TreeFromDebian(ctx context.Context, cache, tree string, packages ...string) error {
+	uris, err := output(ctx, "", "apt-get", append([]string{"-qq", "--print-uris", "download"}, packages...)...)
+	if err != nil {
+		return fmt.Errorf("%w: %w", ErrNoPackages, err)
+	}
+	debs := filepath.Join(cache, "debs")
+	if err := os.MkdirAll(debs, 0o755); err != nil {
+		return err
+	}
+	return unpack(ctx, tree, debs, uris)
+}
+
 // closure lists packages and what they depend on.
 func closure(ctx context.Context, packages []string) ([]string, error) {
 	args := []string{"depends", "--recurse", "--no-recommends", "--no-suggests", "--no-conflicts", "--no-breaks", "--no-replaces", "--no-enhances"}
