@@ -13,6 +13,7 @@
 //	answers.go     what a load balancer says itself
 //	quote.go       the only way by which texts of users get into the configuration; regex.go: the same for patterns
 //	slots.go       Plan: which runtime commands bring slots to what is wanted
+//	logscan.go     a line of the log into its fields
 //	log.go         the line that HAProxy logs for a request, and ParseLog
 //
 // Nothing that a user can put into a record changes the structure of the configuration: every text goes through quote.go, regular

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"net"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -256,12 +257,23 @@ func (b *bench) compare(ctx context.Context, list string) error {
 	var all []*contestant
 	nobody := func() []int { return nil }
 	for part := range strings.SplitSeq(list, ",") {
-		name, raw, _ := strings.Cut(part, "=")
-		a, err := newAddress(raw)
+		fields := strings.Split(part, "=")
+		if len(fields) < 2 {
+			return fmt.Errorf("%q is not NAME=URL or NAME=URL=PID", part)
+		}
+		a, err := newAddress(fields[1])
 		if err != nil {
 			return err
 		}
-		all = append(all, &contestant{name: name, address: a, pids: nobody, extra: nobody})
+		c := &contestant{name: fields[0], address: a, pids: nobody, extra: nobody}
+		if len(fields) > 2 {
+			pid, err := strconv.Atoi(fields[2])
+			if err != nil {
+				return err
+			}
+			c.pids = func() []int { return []int{pid} }
+		}
+		all = append(all, c)
 	}
 	b.report.section("Addresses in turns", "", "connections", "through", "requests", "p50", "p99", "HAProxy", "agent", "ratio", "aim")
 	return b.compete(ctx, all, 32, pick(b, 12, 4), pick(b, time.Second, 250*time.Millisecond))

@@ -41,7 +41,7 @@ func run(ctx context.Context, args []string) error {
 	fs.StringVar(&b.binary, "berth", "bin/berth", "the program to measure; runc is beside it or on the PATH")
 	fs.BoolVar(&b.quick, "quick", os.Getenv("BENCH_QUICK") == "1", "fewer rounds and sizes: under three minutes")
 	only := fs.String("only", "", "sections, comma separated: "+names)
-	compare := fs.String("compare", "", "only print the rates of addresses, NAME=URL,..., in turns: what a line of a HAProxy file costs")
+	compare := fs.String("compare", "", "only print the rates of addresses, NAME=URL or NAME=URL=PID,..., in turns: what a line of a HAProxy file costs")
 	bare := fs.Bool("bare-http", false, "be the baseline of the API section; used by this program itself")
 	if err := fs.Parse(args); err != nil {
 		return err
