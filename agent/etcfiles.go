@@ -78,6 +78,11 @@ func (t *task) etcFiles(dir string, c *container) (etcFiles, error) {
 		}
 		fmt.Fprintf(hosts, "%s\t%s\n", on.Net.IPv4, names)
 	}
+	if mode == ecs.NetworkModeBridge {
+		for _, h := range t.Want.Hosts {
+			fmt.Fprintf(hosts, "%s\t%s\n", h.Address, h.Name)
+		}
+	}
 	f.hosts = hosts.Bytes()
 	host, err := os.ReadFile("/etc/resolv.conf")
 	if err != nil && !errors.Is(err, os.ErrNotExist) {

@@ -1,6 +1,8 @@
 package ecs
 
 import (
+	"strings"
+
 	"berth/agent/proto"
 	api "berth/api/ecs"
 	"berth/store"
@@ -19,7 +21,12 @@ func AssignmentFor(r store.Reader, instance string) ([]proto.Task, map[string]ap
 				definitions[key] = t.pinned(t.Merge(*d.wire()))
 			}
 		}
-		tasks = append(tasks, assigned(t))
+		out := assigned(t)
+		if name, ok := strings.CutPrefix(t.Group, serviceGroup); ok {
+			d, _ := Deployments.Get(r, ServiceKey(t.Account, t.Region, t.Cluster, name)+"/"+t.deployment())
+			out.Hosts = d.hosts()
+		}
+		tasks = append(tasks, out)
 	}
 	return tasks, definitions
 }

@@ -21,6 +21,8 @@ type Cluster struct {
 	// What the user said. Written by: CreateCluster, UpdateCluster, UpdateClusterSettings.
 	Settings      []api.ClusterSetting      `json:"s,omitzero"`
 	Configuration *api.ClusterConfiguration `json:"cf,omitzero"`
+	// Connect is the ARN of the default namespace of Service Connect; empty: none. Written by: CreateCluster, UpdateCluster.
+	Connect string `json:"sc,omitzero"`
 
 	// Written by: CreateCluster, TagResource, UntagResource.
 	Tags map[string]string `json:"t,omitzero"`

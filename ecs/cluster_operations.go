@@ -8,6 +8,7 @@ import (
 
 	api "berth/api/ecs"
 	"berth/aws"
+	"berth/servicediscovery"
 	"berth/store"
 )
 
@@ -22,7 +23,8 @@ func (s *Service) CreateCluster(ctx context.Context, in *api.CreateClusterReques
 	if err != nil {
 		return nil, err
 	}
-	now := MillisOf(s.now())
+	at, id := s.now(), servicediscovery.NewNamespaceID()
+	now := MillisOf(at)
 	var out Cluster
 	err = s.store.Update(ctx, func(tx *store.Tx) error {
 		var ok bool
@@ -35,6 +37,9 @@ func (s *Service) CreateCluster(ctx context.Context, in *api.CreateClusterReques
 		}
 		if len(out.Settings) == 0 {
 			out.Settings = []api.ClusterSetting{{Name: api.ClusterSettingNameContainerInsights, Value: new(effectiveSetting(tx, caller, settingContainerInsights))}}
+		}
+		if err := out.takeConnect(tx, in.ServiceConnectDefaults, id, at); err != nil {
+			return err
 		}
 		Clusters.Put(tx, out)
 		return nil
@@ -55,9 +60,6 @@ func checkClusterInput(name string, in *api.CreateClusterRequest) (map[string]st
 	}
 	if err := checkConfiguration(in.Configuration); err != nil {
 		return nil, err
-	}
-	if in.ServiceConnectDefaults != nil {
-		return nil, notYet("serviceConnectDefaults (Service Connect)")
 	}
 	if err := refuseProviders(in.CapacityProviders, in.DefaultCapacityProviderStrategy); err != nil {
 		return nil, err
@@ -200,16 +202,15 @@ func (s *Service) UpdateCluster(ctx context.Context, in *api.UpdateClusterReques
 	if err := checkConfiguration(in.Configuration); err != nil {
 		return nil, err
 	}
-	if d := in.ServiceConnectDefaults; d != nil && value(d.Namespace) != "" {
-		return nil, notYet("serviceConnectDefaults (Service Connect)")
-	}
-	c, err := s.changeCluster(ctx, in.Cluster, func(c *Cluster) {
+	at, id := s.now(), servicediscovery.NewNamespaceID()
+	c, err := s.changeCluster(ctx, in.Cluster, func(tx *store.Tx, c *Cluster) error {
 		if len(in.Settings) > 0 {
 			c.Settings = in.Settings
 		}
 		if in.Configuration != nil {
 			c.Configuration = normalConfiguration(in.Configuration)
 		}
+		return c.takeConnect(tx, in.ServiceConnectDefaults, id, at)
 	})
 	if err != nil {
 		return nil, err
@@ -228,7 +229,10 @@ func (s *Service) UpdateClusterSettings(ctx context.Context, in *api.UpdateClust
 	if err := checkSettings(in.Settings); err != nil {
 		return nil, err
 	}
-	c, err := s.changeCluster(ctx, in.Cluster, func(c *Cluster) { c.Settings = in.Settings })
+	c, err := s.changeCluster(ctx, in.Cluster, func(_ *store.Tx, c *Cluster) error {
+		c.Settings = in.Settings
+		return nil
+	})
 	if err != nil {
 		return nil, err
 	}
@@ -257,12 +261,14 @@ func (s *Service) PutClusterCapacityProviders(ctx context.Context, in *api.PutCl
 }
 
 // changeCluster applies change to an active cluster.
-func (s *Service) changeCluster(ctx context.Context, ref *string, change func(*Cluster)) (out Cluster, err error) {
+func (s *Service) changeCluster(ctx context.Context, ref *string, change func(*store.Tx, *Cluster) error) (out Cluster, err error) {
 	err = s.store.Update(ctx, func(tx *store.Tx) error {
 		if out, err = activeCluster(ctx, tx, ref); err != nil {
 			return err
 		}
-		change(&out)
+		if err := change(tx, &out); err != nil {
+			return err
+		}
 		Clusters.Put(tx, out)
 		return nil
 	})
@@ -324,6 +330,9 @@ func (s *Service) clusterWire(r store.Reader, c Cluster, include []api.ClusterFi
 		ActiveServicesCount:               new(int32(Services.CountBy(r, byServiceStatus, serviceStatusKey(c.Key(), statusActive, "")))),
 		Statistics:                        []api.KeyValuePair{}, Tags: []api.Tag{}, Settings: []api.ClusterSetting{},
 		CapacityProviders: []string{}, DefaultCapacityProviderStrategy: []api.CapacityProviderStrategyItem{},
+	}
+	if c.Connect != "" {
+		out.ServiceConnectDefaults = &api.ClusterServiceConnectDefaults{Namespace: new(c.Connect)}
 	}
 	for _, i := range include {
 		switch i {

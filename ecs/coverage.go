@@ -24,7 +24,7 @@ const (
 	laterProviders = "capacity providers: not built yet"
 	laterDaemons   = "managed daemons: not built yet"
 	laterExpress   = "Express services: not built yet"
-	laterConnect   = "Service Connect: not built yet"
+	laterShift     = "traffic shifts with Service Connect: not built yet"
 	laterSecrets   = "secrets: not built yet"
 	laterFargate   = "Fargate: not built yet"
 	laterAgent     = "for Amazon's agent; Berth's agent has its own protocol"
@@ -51,8 +51,8 @@ func OperationCoverage() []Coverage {
 			"DeregisterContainerInstance", "PutAttributes", "ListAttributes", "DeleteAttributes",
 			"TagResource", "UntagResource", "ListTagsForResource",
 		}},
-		{ActedOn, "settings and configuration are stored only", []string{"CreateCluster"}},
-		{StoredOnly, laterInsights, []string{"UpdateCluster", "UpdateClusterSettings"}},
+		{ActedOn, "settings and configuration are stored only", []string{"CreateCluster", "UpdateCluster"}},
+		{StoredOnly, laterInsights, []string{"UpdateClusterSettings"}},
 		{ActedOn, "the record only: Berth's agent registers its machine itself, and no other agent can connect", []string{"RegisterContainerInstance"}},
 		{ActedOn, "always NoUpdateAvailableException: agents are updated with Berth", []string{"UpdateContainerAgent"}},
 		{StoredOnly, "containerInsights is the default of new clusters; nothing else looks at a setting", []string{
@@ -68,7 +68,7 @@ func OperationCoverage() []Coverage {
 			"ContinueServiceDeployment", "GetTaskProtection", "UpdateTaskProtection",
 		}},
 		{ActedOn, "stopType ROLLBACK", []string{"StopServiceDeployment"}},
-		{Refused, laterConnect, []string{"ListServicesByNamespace"}},
+		{ActedOn, "", []string{"ListServicesByNamespace"}},
 		{ActedOn, "launch types EC2 and EXTERNAL", []string{"CreateTaskSet"}},
 		{ActedOn, "", []string{"DescribeTaskSets", "UpdateTaskSet", "DeleteTaskSet", "UpdateServicePrimaryTaskSet"}},
 		{Refused, laterDaemons, []string{
@@ -127,8 +127,8 @@ func RegisterTaskDefinitionCoverage() []Coverage {
 // containerCoverage has the fields of a container definition.
 func containerCoverage() []Coverage {
 	out := []Coverage{
-		{"portMappings[].name", StoredOnly, laterConnect},
-		{"portMappings[].appProtocol", StoredOnly, laterConnect},
+		{"portMappings[].name", ActedOn, "by Service Connect"},
+		{"portMappings[].appProtocol", ActedOn, "by Service Connect"},
 		{"versionConsistency", ActedOn, "images of Berth's registry have their digest when a deployment starts, others from its first task"},
 		{"dockerLabels", StoredOnly, "there is no Docker to show them"},
 		{"repositoryCredentials", Refused, laterSecrets},
@@ -225,7 +225,7 @@ func CreateServiceCoverage() []Coverage {
 		{d + "maximumPercent", ActedOn, "a daemon's task stops before its successor starts, whatever the percentage"},
 		{d + "minimumHealthyPercent", ActedOn, ""},
 		{d + "alarms", Refused, "enable true is refused; CloudWatch alarms: not built yet"},
-		{d + "strategy", ActedOn, "BLUE_GREEN also without load balancers, LINEAR and CANARY with; traffic shifts with Service Connect: not built yet"},
+		{d + "strategy", ActedOn, "BLUE_GREEN also without load balancers, LINEAR and CANARY with; none for services of Service Connect: " + laterShift},
 		{d + "bakeTimeInMinutes", ActedOn, ""},
 		{d + "lifecycleHooks", ActedOn, "hookTargetArn is an HTTP(S) URL or the ARN of a task definition; Lambda functions are refused"},
 		{d + "lifecycleHooks[].roleArn", StoredOnly, "IAM is not built yet"},
@@ -242,7 +242,12 @@ func CreateServiceCoverage() []Coverage {
 		{"enableECSManagedTags", ActedOn, ""},
 		{"propagateTags", ActedOn, ""},
 		{"enableExecuteCommand", Refused, "true is refused; ECS Exec: not built yet"},
-		{"serviceConnectConfiguration", Refused, laterConnect},
+		{"serviceConnectConfiguration", ActedOn, "network mode bridge; machines carry the traffic, not a container in the task"},
+		{"serviceConnectConfiguration.services[].ingressPortOverride", Refused, "traffic comes to the task's own port: there is no proxy in the task"},
+		{"serviceConnectConfiguration.services[].tls", Refused, "TLS of Service Connect: not built yet"},
+		{"serviceConnectConfiguration.services[].clientAliases[].testTrafficRules", Refused, laterShift},
+		{"serviceConnectConfiguration.logConfiguration", Refused, "there is no proxy in the task that would write a log"},
+		{"serviceConnectConfiguration.accessLogConfiguration", Refused, "access logs of Service Connect: not built yet"},
 		{"volumeConfigurations", Refused, laterVolumes},
 		{"vpcLatticeConfigurations", Refused, "VPC Lattice: not built yet"},
 	}

@@ -49,6 +49,7 @@
 //	service_rebalance.go tasks of services between zones
 //	service_image.go     images of services' tasks by digest
 //	taskset*.go          task sets of services with the deployment controller EXTERNAL; they are kept as deployments
+//	service_connect*.go  Service Connect: checks, claims, names; what a pass does for it; ListServicesByNamespace
 //	servicedeployment*.go   deployments, service revisions
 //	service_strategy.go, service_advanced.go   what is checked of strategies and their load balancers
 //	service_begin.go, service_stage.go, service_traffic.go   deployments that shift traffic: beginning, stages, rules; alarm.go

@@ -43,7 +43,7 @@ func newBalance() balance {
 // register puts a task that runs where traffic comes from. It is the one place where tasks are put there.
 func (p *pass) register(t *Task) (changed bool) {
 	d := p.live[t.deployment()]
-	if t.Balanced || t.Desired == StateStopped || t.Last != StateRunning || d == nil || len(d.Balancers) == 0 {
+	if t.Balanced || t.Desired == StateStopped || t.Last != StateRunning || d == nil || len(d.Balancers)+len(d.ports()) == 0 {
 		return false
 	}
 	definition, machine := &p.definition(t.DefinitionKey()).Definition, p.machine(t.Instance).c
@@ -58,9 +58,18 @@ func (p *pass) register(t *Task) (changed bool) {
 			return false // until its machine says which port it is
 		}
 		targets = append(targets, elbv2.Target{Group: g.Key(), ID: machine.EC2ID, Port: port, By: string(t.ARN())})
-		p.balance.registered[*b.TargetGroupArn]++
+	}
+	for _, c := range d.ports() {
+		port := t.portOf(definition, c.Container, c.ContainerPort, "tcp")
+		if port == 0 || machine.EC2ID == "" {
+			return false
+		}
+		targets = append(targets, elbv2.Target{Group: d.connectPort(c).GroupKey(), ID: machine.EC2ID, Port: port, By: string(t.ARN())})
 	}
 	for _, target := range targets {
+		if g, ok := elbv2.TargetGroups.Get(p.tx, target.Group); ok {
+			p.balance.registered[g.ARN().String()]++
+		}
 		elbv2.Register(p.tx, target, p.now)
 	}
 	t.Balanced = true
@@ -73,7 +82,7 @@ func (p *pass) left(t *Task) {
 		return
 	}
 	d, ok := Deployments.Get(p.tx, p.v.deploymentKey(t.deployment()))
-	if !ok {
+	if !ok || len(d.Balancers) == 0 {
 		return
 	}
 	if t.StopCode != api.TaskStopCodeEssentialContainerExited { // else nothing is left that could end its connections

@@ -29,7 +29,8 @@ func (s *Service) CreateService(ctx context.Context, in *api.CreateServiceReques
 	var out ServiceRecord
 	err = s.store.Update(ctx, func(tx *store.Tx) error {
 		out = v
-		if _, err := activeCluster(ctx, tx, new(v.Cluster)); err != nil {
+		cluster, err := activeCluster(ctx, tx, new(v.Cluster))
+		if err != nil {
 			return err
 		}
 		if have, found, err := earlierService(tx, v); found || err != nil {
@@ -56,7 +57,11 @@ func (s *Service) CreateService(ctx context.Context, in *api.CreateServiceReques
 		if err := checkRegistries(tx, in.ServiceRegistries, d); err != nil {
 			return err
 		}
-		out.newDeployment(tx, ids, d, in.LoadBalancers, in.ServiceRegistries, out.Created)
+		connect, err := out.connect(tx, connectConfig(in.ServiceConnectConfiguration, cluster), d, ids.number, now)
+		if err != nil {
+			return err
+		}
+		out.newDeployment(tx, ids, d, attached{in.LoadBalancers, in.ServiceRegistries, connect}, out.Created)
 		s.resolve(tx, out.deploymentKey(ids.number))
 		Services.Put(tx, out)
 		return nil
@@ -99,6 +104,9 @@ func newService(c aws.Caller, in *api.CreateServiceRequest) (v ServiceRecord, er
 	if err := checkServiceLaunch(&v); err != nil {
 		return v, err
 	}
+	if err := v.checkConnect(in.ServiceConnectConfiguration); err != nil {
+		return v, err
+	}
 	if v.external() {
 		v.Launch = ""
 	}
@@ -106,7 +114,6 @@ func newService(c aws.Caller, in *api.CreateServiceRequest) (v ServiceRecord, er
 		return v, err
 	}
 	if err := (later{
-		connect: in.ServiceConnectConfiguration,
 		volumes: in.VolumeConfigurations, lattice: in.VpcLatticeConfigurations, providers: in.CapacityProviderStrategy,
 		controller: in.DeploymentController, platform: in.PlatformVersion, network: in.NetworkConfiguration,
 		exec: in.EnableExecuteCommand, rebalancing: in.AvailabilityZoneRebalancing,

@@ -144,6 +144,7 @@ func (d Deployment) wire(v ServiceRecord, n taskCount, desired int32) api.Deploy
 		CreatedAt: d.Created.wire(), UpdatedAt: d.Updated.wire(), LaunchType: d.Launch,
 		RolloutState: d.State.wire(), RolloutStateReason: new(d.Reason),
 	}
+	d.connectWire(&out)
 	if d.Number != v.Primary {
 		out.Status, out.DesiredCount = new(statusActive), new(int32(0))
 	}

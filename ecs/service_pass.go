@@ -66,6 +66,7 @@ func (p *pass) run(key string) {
 		p.turn()
 		p.step(seen)
 	}
+	p.keepPorts()
 	for number, d := range p.live {
 		if !reflect.DeepEqual(*d, was[number]) {
 			Deployments.Put(p.tx, *d)
@@ -219,6 +220,8 @@ func (p *pass) health(t *Task) (rollout.Health, time.Time) {
 			return rollout.Settling, grace
 		}
 		return rollout.Unhealthy, time.Time{}
+	case !p.connected(t):
+		return rollout.Settling, time.Time{}
 	case checked || balanced:
 		return worst, time.Time{}
 	}

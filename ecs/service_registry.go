@@ -3,6 +3,7 @@ package ecs
 import (
 	"context"
 	"reflect"
+	"slices"
 	"strings"
 	"time"
 
@@ -98,14 +99,14 @@ func (v RegistryReconciler) Reconcile(ctx context.Context, key string) (time.Dur
 	})
 }
 
-// registriesOf are the service registries of a task's deployment.
+// registriesOf are the service registries of a task's deployment, with those of Service Connect.
 func registriesOf(r store.Reader, t Task) []api.ServiceRegistry {
 	name, ok := strings.CutPrefix(t.Group, serviceGroup)
 	if !ok {
 		return nil
 	}
 	d, _ := Deployments.Get(r, ServiceKey(t.Account, t.Region, t.Cluster, name)+"/"+t.deployment())
-	return d.Registries
+	return append(slices.Clip(d.Registries), d.connectRegistries()...)
 }
 
 // enter registers a task that runs, and says how healthy it is. Without the Cloud Map service, and until its machine has told the

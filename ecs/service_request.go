@@ -20,7 +20,6 @@ const (
 
 // later are the members of CreateService and UpdateService that Berth does not act on yet.
 type later struct {
-	connect     *api.ServiceConnectConfiguration
 	volumes     []api.ServiceVolumeConfiguration
 	lattice     []api.VpcLatticeConfiguration
 	providers   []api.CapacityProviderStrategyItem
@@ -36,7 +35,6 @@ func (l later) refuse() error {
 		given bool
 		what  string
 	}{
-		{l.connect != nil && value(l.connect.Enabled), "serviceConnectConfiguration (Service Connect)"},
 		{len(l.volumes) > 0, "volumeConfigurations (volumes configured at launch)"},
 		{len(l.lattice) > 0, "vpcLatticeConfigurations (VPC Lattice)"},
 		{len(l.providers) > 0, "capacityProviderStrategy (capacity providers)"},

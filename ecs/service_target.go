@@ -10,6 +10,7 @@ const (
 	targetHealthy     = "healthy"
 	targetUnhealthy   = "unhealthy"
 	targetUnused      = "unused"
+	targetInitial     = "initial"
 	targetUnavailable = "unavailable" // its group does no health checks
 )
 

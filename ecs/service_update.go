@@ -2,6 +2,7 @@ package ecs
 
 import (
 	"context"
+	"time"
 
 	api "berth/api/ecs"
 	"berth/aws"
@@ -19,7 +20,6 @@ func (s *Service) UpdateService(ctx context.Context, in *api.UpdateServiceReques
 		return nil, err
 	}
 	if err := (later{
-		connect: in.ServiceConnectConfiguration,
 		volumes: in.VolumeConfigurations, lattice: in.VpcLatticeConfigurations, providers: in.CapacityProviderStrategy,
 		controller: in.DeploymentController, platform: in.PlatformVersion, network: in.NetworkConfiguration,
 		exec: in.EnableExecuteCommand, rebalancing: in.AvailabilityZoneRebalancing,
@@ -41,7 +41,7 @@ func (s *Service) UpdateService(ctx context.Context, in *api.UpdateServiceReques
 		if v.Status() != statusActive {
 			return aws.Errorf(codeServiceNotActive, msgServiceNotActive)
 		}
-		if out, err = updateService(tx, caller, v, in, ids, MillisOf(now)); err == nil {
+		if out, err = updateService(tx, cluster, v, in, ids, now); err == nil {
 			s.resolve(tx, out.deploymentKey(ids.number))
 		}
 		return err
@@ -53,7 +53,7 @@ func (s *Service) UpdateService(ctx context.Context, in *api.UpdateServiceReques
 	return &api.UpdateServiceResponse{Service: new(serviceWire(s.store.Read(), out, true))}, nil
 }
 
-func updateService(tx *store.Tx, c aws.Caller, v ServiceRecord, in *api.UpdateServiceRequest, ids deploymentIDs, now Millis) (ServiceRecord, error) {
+func updateService(tx *store.Tx, c Cluster, v ServiceRecord, in *api.UpdateServiceRequest, ids deploymentIDs, now time.Time) (ServiceRecord, error) {
 	if err := checkDesired(v.Daemon, in.DesiredCount, false); err != nil {
 		return v, err
 	}
@@ -62,6 +62,9 @@ func updateService(tx *store.Tx, c aws.Caller, v ServiceRecord, in *api.UpdateSe
 	}
 	if c := in.DeploymentController; c != nil && c.Type != "" && c.Type != v.controller() {
 		return v, notYet("another deploymentController for a service that exists")
+	}
+	if err := v.checkConnect(in.ServiceConnectConfiguration); err != nil {
+		return v, err
 	}
 	if v.external() {
 		err := updateExternal(&v, in)
@@ -78,54 +81,77 @@ func updateService(tx *store.Tx, c aws.Caller, v ServiceRecord, in *api.UpdateSe
 	primary, _ := Deployments.Get(tx, v.deploymentKey(v.Primary))
 	d, known := TaskDefinitions.Get(tx, primary.DefinitionKey())
 	if value(in.TaskDefinition) != "" {
-		given, err := runnableDefinition(tx, c, in.TaskDefinition)
+		given, err := runnableDefinition(tx, aws.Caller{Account: v.Account, Region: v.Region}, in.TaskDefinition)
 		if err != nil {
 			return v, err
 		}
 		d, known = given, true
 	}
-	balancers := primary.configured()
-	if in.LoadBalancers != nil {
-		if err := v.takeBalancers(in.LoadBalancers, nil); err != nil {
-			return v, err
-		}
-		balancers = in.LoadBalancers
+	to, err := v.updatedAttached(primary, in)
+	if err != nil {
+		return v, err
 	}
-	registries := primary.Registries
-	if in.ServiceRegistries != nil {
-		if err := v.takeRegistries(in.ServiceRegistries); err != nil {
-			return v, err
-		}
-		registries = in.ServiceRegistries
+	connect := primary.connectConfig()
+	if in.ServiceConnectConfiguration != nil {
+		connect = connectConfig(in.ServiceConnectConfiguration, c)
+	}
+	if err := v.checkShift(connect); err != nil {
+		return v, err
 	}
 	if known {
-		if _, err := v.launch(d); err != nil {
-			return v, err
-		}
-		if err := checkUpdatedGroups(tx, in.LoadBalancers, balancers, d); err != nil {
-			return v, err
-		}
-		if in.LoadBalancers != nil || in.DeploymentConfiguration != nil {
-			if err := checkAdvanced(tx, v.Config.Strategy, balancers, d); err != nil {
-				return v, err
-			}
-		}
-		if err := checkRegistries(tx, registries, d); err != nil {
+		if err := v.checkAttached(tx, in, to, d); err != nil {
 			return v, err
 		}
 	}
-	if value(in.ForceNewDeployment) || d.Key() != primary.DefinitionKey() || !sameBalancers(balancers, primary.configured()) ||
-		!sameRegistries(registries, primary.Registries) {
+	if value(in.ForceNewDeployment) || d.Key() != primary.DefinitionKey() || !sameBalancers(to.balancers, primary.configured()) ||
+		!sameRegistries(to.registries, primary.Registries) || !sameConnect(connect, primary.connectConfig()) {
 		if !known {
 			return v, clientError(msgDefinitionNotFound)
 		}
-		v.newDeployment(tx, ids, d, balancers, registries, now)
+		if to.connect, err = v.connect(tx, connect, d, ids.number, now); err != nil {
+			return v, err
+		}
+		v.newDeployment(tx, ids, d, to, MillisOf(now))
 	} else if primary.Rounds > 0 {
 		primary.setPause(rollout.Pause{})
 		Deployments.Put(tx, primary)
 	}
 	Services.Put(tx, v)
 	return v, nil
+}
+
+// updatedAttached are the load balancers and service registries that an update gives or that there are.
+func (v *ServiceRecord) updatedAttached(primary Deployment, in *api.UpdateServiceRequest) (to attached, err error) {
+	to.balancers, to.registries = primary.configured(), primary.Registries
+	if in.LoadBalancers != nil {
+		if err := v.takeBalancers(in.LoadBalancers, nil); err != nil {
+			return to, err
+		}
+		to.balancers = in.LoadBalancers
+	}
+	if in.ServiceRegistries != nil {
+		if err := v.takeRegistries(in.ServiceRegistries); err != nil {
+			return to, err
+		}
+		to.registries = in.ServiceRegistries
+	}
+	return to, nil
+}
+
+// checkAttached checks them against the definition and what they name.
+func (v ServiceRecord) checkAttached(tx *store.Tx, in *api.UpdateServiceRequest, to attached, d TaskDefinition) error {
+	if _, err := v.launch(d); err != nil {
+		return err
+	}
+	if err := checkUpdatedGroups(tx, in.LoadBalancers, to.balancers, d); err != nil {
+		return err
+	}
+	if in.LoadBalancers != nil || in.DeploymentConfiguration != nil {
+		if err := checkAdvanced(tx, v.Config.Strategy, to.balancers, d); err != nil {
+			return err
+		}
+	}
+	return checkRegistries(tx, to.registries, d)
 }
 
 // DeleteService ends a service: its tasks stop, then it is INACTIVE. Deleting it again returns it again.

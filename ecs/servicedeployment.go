@@ -40,6 +40,8 @@ type Deployment struct {
 	// Pins are the digests that containers run, by name: what the images' tags named when it began, or what its first task
 	// ran. Written by: CreateService, UpdateService, the reconciler.
 	Pins map[string]Digest `json:"pi,omitzero"`
+	// Connect is what it has of Service Connect; nil: nothing. It is replaced, never changed in place.
+	Connect *Connect `json:"co,omitzero"`
 	// Sources are the numbers of the deployments that it replaced.
 	Sources []string `json:"so,omitzero"`
 	// Config is the deployment configuration when it began.
@@ -106,7 +108,8 @@ const (
 	byDeploymentLive       = "live"       // service key; those that are not gone
 	byDeploymentDefinition = "definition" // task definition key; those that are not gone
 	byDeploymentGroup      = "group"      // ARN of a target group; those that are not gone
-	byDeploymentBalanced   = "balanced"   // account/region; those with target groups that are not gone
+	byDeploymentBalanced   = "balanced"   // account/region; those with target groups or ports of Service Connect that are not gone
+	byDeploymentNamespace  = "namespace"  // key of the namespace of Service Connect; those that are not gone
 )
 
 // Deployments has the deployments of all services that can be described.
@@ -114,7 +117,10 @@ var Deployments = store.NewTable("ecs/deployment", Deployment.Key,
 	store.Index(byDeploymentLive, func(d Deployment) []string { return one(!d.Gone, d.ServiceKey()) }),
 	store.Index(byDeploymentDefinition, func(d Deployment) []string { return one(!d.Gone, d.DefinitionKey()) }),
 	store.Index(byDeploymentGroup, Deployment.groups),
-	store.Index(byDeploymentBalanced, func(d Deployment) []string { return one(!d.Gone && len(d.Balancers) > 0, d.Account+"/"+d.Region) }),
+	store.Index(byDeploymentBalanced, func(d Deployment) []string {
+		return one(!d.Gone && len(d.Balancers)+len(d.ports()) > 0, d.Account+"/"+d.Region)
+	}),
+	store.Index(byDeploymentNamespace, func(d Deployment) []string { return one(!d.Gone && d.Connect != nil, d.namespaceKey()) }),
 )
 
 // Key is account/region/cluster/service/number.
@@ -182,12 +188,19 @@ func newDeploymentIDs(now time.Time) deploymentIDs {
 	}
 }
 
+// attached is what a deployment's tasks are found by: load balancers, Cloud Map services, Service Connect.
+type attached struct {
+	balancers  []api.LoadBalancer
+	registries []api.ServiceRegistry
+	connect    *Connect
+}
+
 // newDeployment makes the deployment of a definition primary. Its predecessors stay until their tasks are replaced.
 // The caller puts the service.
-func (v *ServiceRecord) newDeployment(tx *store.Tx, ids deploymentIDs, d TaskDefinition, balancers []api.LoadBalancer, registries []api.ServiceRegistry, now Millis) Deployment {
+func (v *ServiceRecord) newDeployment(tx *store.Tx, ids deploymentIDs, d TaskDefinition, to attached, now Millis) Deployment {
 	made := Deployment{
 		Account: v.Account, Region: v.Region, Cluster: v.Cluster, Service: v.Name, Number: ids.number, ID: ids.id,
-		Created: now, Updated: now, Family: d.Family, Revision: d.Revision, Launch: v.Launch, Config: v.Config, Balancers: balancers, Registries: registries,
+		Created: now, Updated: now, Family: d.Family, Revision: d.Revision, Launch: v.Launch, Config: v.Config, Balancers: to.balancers, Registries: to.registries, Connect: to.connect,
 		Reason: "ECS deployment " + deploymentPrefix + ids.number + " in progress.", Status: api.ServiceDeploymentStatusInProgress,
 	}
 	for old := range Deployments.By(tx, byDeploymentLive, v.Key()) {

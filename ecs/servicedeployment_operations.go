@@ -234,6 +234,9 @@ func revisionWire(r store.Reader, v ServiceRecord, d Deployment) api.ServiceRevi
 		TaskDefinition: new(string(d.DefinitionARN())), LaunchType: d.Launch, LoadBalancers: orEmpty(d.configured()),
 		ServiceRegistries: orEmpty(d.Registries), GuardDutyEnabled: new(false), CreatedAt: d.Created.wire(),
 	}
+	if d.Connect != nil {
+		out.ServiceConnectConfiguration = new(d.Connect.Config)
+	}
 	out.ResolvedConfiguration = d.resolved()
 	definition, _ := TaskDefinitions.Get(r, d.DefinitionKey())
 	out.ContainerImages = d.images(definition.Definition)

@@ -49,7 +49,7 @@ func New(d Deps) *Service {
 
 // Tables lists the service's tables, for store.Open.
 func Tables() []store.AnyTable {
-	return []store.AnyTable{LoadBalancers, Listeners, Rules, TargetGroups, Targets, TargetHealths, Ingresses}
+	return []store.AnyTable{LoadBalancers, Listeners, Rules, TargetGroups, Targets, TargetHealths, Ingresses, ConnectPorts}
 }
 
 // Reconcilers are all reconcilers of the service.

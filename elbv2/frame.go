@@ -22,12 +22,18 @@ func FrameFor(r store.Reader, account, region string, machine MachineFunc) hapro
 	for v := range LoadBalancers.Prefix(r, f.prefix) {
 		out.LoadBalancers = append(out.LoadBalancers, f.loadBalancer(v))
 	}
-	slices.SortFunc(out.LoadBalancers, func(a, b haproxy.LoadBalancer) int { return cmp.Compare(a.Number, b.Number) })
+	for p := range ConnectPorts.Prefix(r, f.prefix) {
+		out.LoadBalancers = append(out.LoadBalancers, p.balancer())
+		f.groups[p.GroupKey()] = true
+	}
+	slices.SortFunc(out.LoadBalancers, func(a, b haproxy.LoadBalancer) int {
+		return cmp.Or(cmp.Compare(a.Number, b.Number), cmp.Compare(a.ID, b.ID))
+	})
 	for t := range Targets.By(r, byTargetDraining, placeOf(f.prefix)) {
 		f.groups[t.Group] = true
 	}
 	for _, key := range slices.Sorted(maps.Keys(f.groups)) {
-		if g, ok := TargetGroups.Get(r, key); ok {
+		if g, ok := GroupByKey(r, key); ok {
 			out.Groups = append(out.Groups, f.group(g))
 		}
 	}
@@ -40,7 +46,7 @@ func FrameFor(r store.Reader, account, region string, machine MachineFunc) hapro
 
 // FrameTables are those of which a frame is made, apart from what MachineFunc reads. Keys of their records begin with account/region/.
 func FrameTables() []store.AnyTable {
-	return []store.AnyTable{LoadBalancers, Listeners, Rules, TargetGroups, Targets, acm.Certificates}
+	return []store.AnyTable{LoadBalancers, Listeners, Rules, TargetGroups, Targets, ConnectPorts, acm.Certificates}
 }
 
 // framing is one making of a frame.
@@ -170,7 +176,7 @@ func place(r store.Reader, g TargetGroup, t Target, machine MachineFunc) (out ha
 
 // carried says whether a frame may have the target.
 func (s *Service) carried(r store.Reader, t Target) bool {
-	g, ok := TargetGroups.Get(r, t.Group)
+	g, ok := GroupByKey(r, t.Group)
 	if !ok {
 		return false
 	}

@@ -90,7 +90,7 @@ func Deregister(tx *store.Tx, key string, now time.Time) {
 	if !ok || t.Draining != 0 {
 		return
 	}
-	g, _ := TargetGroups.Get(tx, t.Group)
+	g, _ := GroupByKey(tx, t.Group)
 	if !g.InUse(tx) {
 		Targets.Delete(tx, key)
 		return

@@ -26,6 +26,12 @@ func (v TargetReconciler) Triggers() []reconcile.Trigger {
 			}
 			return v.keys(byTargetGroup, old.Key())
 		}),
+		reconcile.OnChange(ConnectPorts, func(old, next *ConnectPort) []string {
+			if next != nil {
+				return nil
+			}
+			return v.keys(byTargetGroup, old.GroupKey())
+		}),
 		reconcile.OnChange(Ingresses, func(old, next *Ingress) []string {
 			if old == nil || next != nil && next.Connected {
 				return nil // one more to wait for ends nothing
@@ -60,7 +66,7 @@ func (v TargetReconciler) Reconcile(ctx context.Context, key string) (again time
 		if !ok {
 			return nil
 		}
-		if _, grouped := TargetGroups.Get(tx, t.Group); !grouped {
+		if _, grouped := GroupByKey(tx, t.Group); !grouped {
 			Targets.Delete(tx, key)
 			return nil
 		}

@@ -29,6 +29,8 @@ type TargetGroup struct {
 	Attributes map[string]string `json:"ats,omitzero"`
 	// Written by: CreateTargetGroup, AddTags, RemoveTags.
 	Tags map[string]string `json:"t,omitzero"`
+
+	connect bool // it is made of a ConnectPort and has no record
 }
 
 // TargetGroups is the table of target groups, by account/region/NAME/ID.
@@ -68,6 +70,9 @@ func (g TargetGroup) DeregistrationDelay() time.Duration {
 
 // InUse says whether a listener or a rule forwards to the group.
 func (g TargetGroup) InUse(r store.Reader) bool {
+	if g.connect {
+		return true
+	}
 	arn := g.ARN().String()
 	return Listeners.CountBy(r, "group", arn)+Rules.CountBy(r, "group", arn) > 0
 }

@@ -148,6 +148,15 @@ func (s *Service) createNamespace(ctx context.Context, n Namespace) (string, err
 
 // putNamespace writes a new namespace and the operation that made it.
 func putNamespace(tx *store.Tx, n Namespace, op Operation) error {
+	if err := addNamespace(tx, n); err != nil {
+		return err
+	}
+	op.done(tx, targetNamespace, n.ID)
+	return nil
+}
+
+// addNamespace writes a new namespace with a name for DiscoverInstances.
+func addNamespace(tx *store.Tx, n Namespace) error {
 	count := 0
 	for range Namespaces.Prefix(tx, n.place()) {
 		count++
@@ -160,7 +169,6 @@ func putNamespace(tx *store.Tx, n Namespace, op Operation) error {
 		n.HTTPName = n.Name + "-" + strings.ToLower(derived(n.ID, 8))
 	}
 	Namespaces.Put(tx, n)
-	op.done(tx, targetNamespace, n.ID)
 	return nil
 }
 

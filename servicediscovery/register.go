@@ -98,10 +98,39 @@ func NamespaceByNameOrARN(r store.Reader, account, region, nameOrARN string) (Na
 	return Namespace{}, false
 }
 
-// NewID is a random ID for EnsureHTTPService. It is made outside of transactions.
-func NewID() string { return newID("srv-") }
+// NewNamespaceID is a random ID for EnsureHTTPNamespace. It is made outside of transactions.
+func NewNamespaceID() string { return newID("ns-") }
 
-// EnsureHTTPService finds the service of a namespace with a name, or makes one of type HTTP with a new ID (of NewID). A service of that
+// EnsureHTTPNamespace finds the namespace of a name, or makes one of type HTTP with a new ID (of NewNamespaceID). Errors are InvalidInput
+// and ResourceLimitExceeded.
+func EnsureHTTPNamespace(tx *store.Tx, account, region, name, id string, now time.Time) (Namespace, error) {
+	if n, ok := NamespaceByNameOrARN(tx, account, region, name); ok {
+		return n, nil
+	}
+	if aws.IsARN(name) || !visible(name) || len(name) > maxNamespaceName {
+		return Namespace{}, invalid("The name of the namespace must not begin with arn: and must have 1 to %d visible ASCII characters only.", maxNamespaceName)
+	}
+	n := Namespace{Account: account, Region: region, ID: id, Name: name, Type: api.NamespaceTypeHTTP, Created: now.UnixMilli(), Creator: id}
+	err := addNamespace(tx, n)
+	n, _ = Namespaces.Get(tx, n.Key())
+	return n, err
+}
+
+// maxNamespaceName is the length of the longest name of a namespace. Source: Cloud Map API, CreateHttpNamespace.
+const maxNamespaceName = 1024
+
+// ReleaseHTTPService removes a service that EnsureHTTPService made, by its key, if it has no instances.
+func ReleaseHTTPService(tx *store.Tx, key string) {
+	v, ok := Services.Get(tx, key)
+	if ok && v.Type == api.ServiceTypeHTTP && v.Creator == v.ID && Instances.CountBy(tx, byInstanceService, key) == 0 {
+		Services.Delete(tx, key)
+	}
+}
+
+// DerivedID is an ID for EnsureHTTPService that follows from a text, always the same.
+func DerivedID(text string) string { return "srv-" + strings.ToLower(derived(text, 16)) }
+
+// EnsureHTTPService finds the service of a namespace with a name, or makes one of type HTTP with an ID (of DerivedID). A service of that
 // name that DNS knows is taken as it is. Errors are InvalidInput.
 func EnsureHTTPService(tx *store.Tx, n Namespace, name, id string, now time.Time) (ServiceRecord, error) {
 	if v, ok := serviceNamed(tx, n, name); ok {

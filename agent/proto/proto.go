@@ -19,6 +19,7 @@ package proto
 
 import (
 	"encoding/json"
+	"net/netip"
 	"time"
 
 	ecs "berth/api/ecs"
@@ -105,12 +106,25 @@ type Task struct {
 	LaunchType    string    `json:"launchType,omitzero"`
 	// GPUIDs are the devices reserved for each container, by its name.
 	GPUIDs map[string][]string `json:"gpuIds,omitzero"`
+	// Hosts are the names of Service Connect that the task knows; containers in network mode bridge find them in /etc/hosts. They
+	// never change.
+	Hosts []Host `json:"hosts,omitzero"`
 	// ContainerArns are the ARNs of the task's containers, by name.
 	ContainerArns map[string]string `json:"containerArns"`
 	// Why the task is to stop; set with DesiredStatus STOPPED.
 	StopCode      string `json:"stopCode,omitzero"`
 	StoppedReason string `json:"stoppedReason,omitzero"`
 }
+
+// Host is a name with its address.
+type Host struct {
+	Name    string     `json:"name"`
+	Address netip.Addr `json:"address"`
+}
+
+// ConnectNet has the addresses of Service Connect's names. They exist in the tasks' network of each machine only. The network is for
+// tests of routers (RFC 2544), so that nobody reaches anything there.
+var ConnectNet = netip.MustParsePrefix("198.18.0.0/15")
 
 // Report tells what became of tasks. It carries only tasks that changed since the last acknowledged report;
 // the first report of a session carries all tasks that the agent has.

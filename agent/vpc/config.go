@@ -8,6 +8,8 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+
+	"berth/agent/proto"
 )
 
 // Defaults of Config.
@@ -72,6 +74,9 @@ func (c Config) withDefaults() (Config, error) {
 	}
 	if c.Pool.Overlaps(c.LinkPool) {
 		return c, fmt.Errorf("container pool %s overlaps uplink pool %s", c.Pool, c.LinkPool)
+	}
+	if c.Pool.Overlaps(proto.ConnectNet) || c.LinkPool.Overlaps(proto.ConnectNet) {
+		return c, fmt.Errorf("container pool %s and uplink pool %s: %s is for Service Connect", c.Pool, c.LinkPool, proto.ConnectNet)
 	}
 	for _, p := range c.HostPorts {
 		if p.Port == 0 || protocolNumber(p.Protocol) == 0 {

@@ -5,7 +5,7 @@ import "net/netip"
 // Frame is everything that one machine balances. It is complete: what is not in it is not balanced.
 // Written by: elbv2.FrameFor; read by the agent.
 type Frame struct {
-	LoadBalancers []LoadBalancer `json:"loadBalancers,omitzero"` // in order of Number
+	LoadBalancers []LoadBalancer `json:"loadBalancers,omitzero"` // in order of Number, then ID
 	// Groups has every target group that is forwarded to from LoadBalancers, and those to which nothing is forwarded any more but
 	// that have targets that still drain; in order of ID.
 	Groups []Group `json:"groups,omitzero"`

@@ -50,6 +50,8 @@ func main() {
 		lines(args[1])
 	case "get":
 		get(args[1])
+	case "ask":
+		ask(args[1], args[2])
 	case "write":
 		if err := os.WriteFile(args[1], []byte(args[2]), 0o644); err != nil {
 			log.Fatal(err)
