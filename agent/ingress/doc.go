@@ -8,7 +8,7 @@
 //	                   └──▶ checker (checker.go, probe.go, health.go)   is it well                 ──▶ keepSlots
 //	proto.AccessLogBatch ◀── accessLog (accesslog.go, accessline.go) ◀── a line for each request
 //	proto.IngressReport ◀── Report (report.go)
-//	proto.MetricBatch   ◀── meter (metrics.go, samples.go) ◀── a line for each request, and connections of every worker
+//	proto.MetricBatch   ◀── meter (metrics.go, samples.go) ◀── a line for each request (logsocket.go), and connections of every worker
 //
 // HAProxy is a process of its own that outlives the agent. A reload happens only when the rendered text or its files change; targets come and go by
 // its runtime socket. The file on disk always has the newest slots filled in (fill.go), so that a worker serves from its first moment.

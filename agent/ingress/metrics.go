@@ -3,9 +3,7 @@ package ingress
 import (
 	"context"
 	"errors"
-	"fmt"
 	"net"
-	"os"
 	"strconv"
 	"sync"
 	"time"
@@ -18,9 +16,7 @@ import (
 const (
 	// keptBatches is how many minutes wait for a server that is away; older ones are dropped.
 	keptBatches = 60
-	// logBuffer holds lines that HAProxy writes while the reader is at work; what does not fit is dropped, and no request waits for it.
-	logBuffer = 4 << 20
-	longLine  = 64 << 10
+	longLine    = 64 << 10
 )
 
 // meter counts what HAProxy tells of requests and sends the numbers of each minute.
@@ -35,19 +31,6 @@ type meter struct {
 
 	pending [][]proto.MetricSample // oldest first; of the sending goroutine
 	totals  map[string]int         // connections that a worker had taken at the last look, by process and frontend
-}
-
-// listen opens the socket to which HAProxy writes a line for each request. An earlier agent's is replaced.
-func (c Config) listen() (*net.UnixConn, error) {
-	if err := os.Remove(c.path(logSocket)); err != nil && !errors.Is(err, os.ErrNotExist) {
-		return nil, err
-	}
-	conn, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: c.path(logSocket), Net: "unixgram"})
-	if err != nil {
-		return nil, fmt.Errorf("listen to HAProxy's log: %w", err)
-	}
-	conn.SetReadBuffer(logBuffer) //nolint:errcheck // the kernel's default does too
-	return conn, os.Chmod(c.path(logSocket), 0o600)
 }
 
 // read counts lines until the socket is closed.

@@ -125,7 +125,13 @@ func (b *bench) balance(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	return nil
+	text, err := command(ctx, b.berth.statsSocket(), "show info")
+	for line := range strings.Lines(text) {
+		if n, ok := strings.CutPrefix(line, "DroppedLogs:"); ok {
+			b.report.note("Lines that Berth's HAProxy dropped because the agent was slow to read them, so requests that no metric counts: %s.", strings.TrimSpace(n))
+		}
+	}
+	return err
 }
 
 // contestants are Berth's load balancer and, last, the minimal HAProxy. end removes them, also after an error.

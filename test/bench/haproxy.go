@@ -123,23 +123,29 @@ func processorTime(pids ...int) (time.Duration, error) {
 
 // rotation reads from a runtime socket which ports get requests: those of servers that are up and neither drained nor in maintenance.
 func rotation(ctx context.Context, socket string) (map[int]bool, error) {
+	text, err := command(ctx, socket, "show servers state")
+	if err != nil {
+		return nil, err
+	}
+	return parseRotation(text)
+}
+
+// command gives HAProxy a command by its runtime socket.
+func command(ctx context.Context, socket, line string) (string, error) {
 	ctx, cancel := context.WithTimeout(ctx, 10*time.Second)
 	defer cancel()
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", socket)
 	if err != nil {
-		return nil, err
+		return "", err
 	}
 	defer conn.Close()
 	defer context.AfterFunc(ctx, func() { conn.Close() })()
-	if _, err := io.WriteString(conn, "show servers state\n"); err != nil {
-		return nil, err
+	if _, err := io.WriteString(conn, line+"\n"); err != nil {
+		return "", err
 	}
 	text, err := io.ReadAll(conn)
-	if err != nil {
-		return nil, err
-	}
-	return parseRotation(string(text))
+	return string(text), err
 }
 
 func parseRotation(text string) (map[int]bool, error) {
