@@ -72,10 +72,11 @@ func (o *ownService) GetAddresses(ctx context.Context, in *own.GetAddressesReque
 	if err != nil {
 		return nil, err
 	}
-	for lb := range elbv2.LoadBalancers.Prefix(r, place) {
-		out.Addresses = append(out.Addresses, addressesOf(r, lb, found.Groups)...)
-	}
-	if len(found.Groups) == 0 {
+	if len(found.Groups) > 0 {
+		for lb := range elbv2.LoadBalancers.Prefix(r, place) {
+			out.Addresses = append(out.Addresses, addressesOf(r, lb, found.Groups)...)
+		}
+	} else {
 		for _, p := range found.Ports {
 			out.Addresses = append(out.Addresses, own.Address{
 				Protocol: strings.ToUpper(p.Protocol), Port: p.Port, Machine: string(p.Instance), Local: "127.0.0.1", Public: p.Host,

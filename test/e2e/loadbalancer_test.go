@@ -121,6 +121,12 @@ func TestServiceAnswersBehindItsLoadBalancer(t *testing.T) {
 	if len(addresses) == 0 || addresses[0] != l.url() {
 		t.Errorf("addresses of the service %v, of its load balancer %s", addresses, l.url())
 	}
+	// A service without load balancers has the addresses of its tasks and no load balancer's.
+	l.createService(&ecs.CreateServiceInput{ServiceName: new("lb-none"), TaskDefinition: new(l.definition("lb-none", "1")), DesiredCount: new(int32(1))})
+	b.berth("wait", "lb-none")
+	if got := b.berth("url", "lb-none"); !strings.Contains(got, "//127.0.0.1:") {
+		t.Errorf("address of a service without load balancers %s", got)
+	}
 }
 
 // TestNothingIsDropped does to a service everything that its owner does to it, under a load of more than 500 requests a second.
