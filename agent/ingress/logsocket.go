@@ -10,7 +10,8 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// logQueue is how many lines may wait for the reader. What does not fit is dropped, and no request waits for it.
+// logQueue is how many lines may wait for the reader, as far as this socket is concerned: HAProxy's own send buffers, about a hundred lines for each of its
+// threads, hold less. What does not fit is dropped, and no request waits for it.
 const logQueue = "4096"
 
 // listen opens the socket to which HAProxy writes a line for each request. An earlier agent's is replaced.
