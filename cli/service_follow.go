@@ -180,6 +180,9 @@ func (f *ServiceFollower) showFailures(ctx context.Context, v *api.Service) erro
 	}
 	for _, t := range tasks {
 		arn := aws.Value(t.TaskArn)
+		if t.StoppingAt != nil && t.StoppingAt.Before(f.began) {
+			continue // of the time before anybody watched
+		}
 		if !f.failing[aws.Value(t.StartedBy)] || f.failed[arn] || t.StopCode == api.TaskStopCodeServiceSchedulerInitiated && !failedChecks(t) {
 			continue
 		}

@@ -7,6 +7,7 @@ import (
 	"strings"
 	"time"
 
+	api "berth/api/ecs"
 	"berth/aws"
 	"berth/ecs/placement"
 	"berth/ecs/rollout"
@@ -189,6 +190,10 @@ func (w *WhyService) explain(p *pass, primary *Deployment, want rollout.Service,
 	}
 	say(want.Halted, "deployment %s has failed (%s): nothing more is started", w.Deployment, primary.Reason)
 	say(plan.Paused, "tasks fail again and again: the next ones start at %s", w.Pause.UTC().Format(time.RFC3339))
+	if plan.Paused || want.Halted || w.Failed > 0 {
+		failure := p.lastFailure()
+		say(failure != "", "%s", failure)
+	}
 	say(w.Threshold > 0 && w.Failed > 0 && !want.Halted, "%d of %d failures until the circuit breaker ends the deployment", w.Failed, w.Threshold)
 	say(plan.Start > 0 && !plan.Paused && (w.Machines != nil || p.v.Short), "%d tasks cannot be placed%s", plan.Start, closestOf(w.Machines))
 	say(plan.Start > 0 && !plan.Paused && w.Machines == nil && !p.v.Short, "%d tasks are about to start", plan.Start)
@@ -206,6 +211,26 @@ func (w *WhyService) explain(p *pass, primary *Deployment, want rollout.Service,
 	default:
 		w.Summary = name + "; " + w.Reasons[0]
 	}
+}
+
+// lastFailure says how the newest task of the primary deployment that ended by itself or failed its checks did; empty if there is none.
+func (p *pass) lastFailure() (out string) {
+	for t := range Tasks.By(p.r, byTaskFamily, listKey(p.v.ClusterKey(), StateStopped, serviceGroup+p.v.Name)) {
+		itself := t.StopCode == api.TaskStopCodeEssentialContainerExited || t.StopCode == api.TaskStopCodeTaskFailedToStart
+		if t.deployment() != p.v.Primary || !itself && !strings.HasPrefix(t.StopReason, "Task failed") {
+			continue
+		}
+		out = fmt.Sprintf("task %s failed: %s", t.ID, t.StopReason)
+		for _, c := range t.Containers {
+			switch {
+			case c.Reason != "":
+				out += fmt.Sprintf("; %s: %s", c.Name, c.Reason)
+			case c.ExitCode != nil:
+				out += fmt.Sprintf("; %s: exit code %d", c.Name, *c.ExitCode)
+			}
+		}
+	}
+	return out
 }
 
 func closestOf(machines []WhyMachine) string {

@@ -49,6 +49,7 @@ func TestWhyAServiceIsNotSteady(t *testing.T) {
 	})
 	got := w.why(*w.service("web").CurrentServiceDeployment)
 	contains("failed", got.Summary, "has failed (ECS deployment circuit breaker: tasks failed to start.): nothing more is started")
+	contains("its last failure", strings.Join(got.Reasons, "\n"), "failed: Task failed ELB health checks in (target-group "+string(g.ARN())+")")
 	if got.Failed < 3 || got.Threshold != 3 || got.Rollout != "FAILED" {
 		t.Errorf("failed: %+v", got)
 	}

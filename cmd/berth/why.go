@@ -40,7 +40,9 @@ func whyCommand(o *options) *cobra.Command {
 			}
 			fmt.Fprintln(w, why.Summary)
 			for _, reason := range why.Reasons {
-				fmt.Fprintln(w, "  "+reason)
+				if !strings.HasSuffix(why.Summary, reason) {
+					fmt.Fprintln(w, "  "+reason)
+				}
 			}
 			for _, t := range whyTables(why) {
 				if len(t.Rows) == 0 {
