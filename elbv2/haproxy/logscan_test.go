@@ -1,6 +1,7 @@
 package haproxy
 
 import (
+	"bytes"
 	"encoding/json"
 	"reflect"
 	"strings"
@@ -77,6 +78,17 @@ func BenchmarkParseLog(b *testing.B) {
 	for b.Loop() {
 		if _, err := ParseLog(line); err != nil {
 			b.Fatal(err)
+		}
+	}
+}
+
+// HAProxy writes milliseconds with three digits.
+func TestMillisecondsWithLeadingZerosAreRead(t *testing.T) {
+	line := []byte(`{"f":"f.app:web:2222222222222222.80","b":"b.app:web:2222222222222222.targetgroup:web:1111111111111111","s":"s7","t":1795892144,"ms":619,"ci":"127.0.0.1","cp":37574,"si":"127.0.0.1","sp":"44037","sc":"-","sv":"-","i":101,"o":120,"rc":"0","r":"default","st":200,"ts":"200","v":"HTTP/1.1","m":"GET","h":"a","u":"\/","ua":"x","tr":"-","ti":[0,0,1,3,4],"e":"--"}`)
+	for ms, want := range map[string]int64{"619": 619, "064": 64, "007": 7, "000": 0} {
+		e, err := ParseLog(bytes.Replace(line, []byte(`"ms":619`), []byte(`"ms":`+ms), 1))
+		if err != nil || e.At != 1795892144000+want {
+			t.Errorf("%s: %+v %v", ms, e, err)
 		}
 	}
 }
