@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -60,10 +61,10 @@ func TestAccessLines(t *testing.T) {
 // Lines wait for a server that is away, in order, and no more of them than have room.
 func TestAccessLinesWaitForTheServer(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		var away bool
+		var away atomic.Bool
 		var got []string
 		post := func(_ context.Context, path string, body any) error {
-			if away {
+			if away.Load() {
 				return errors.New("away")
 			}
 			b := body.(proto.AccessLogBatch)
@@ -86,26 +87,27 @@ func TestAccessLinesWaitForTheServer(t *testing.T) {
 		go func() { a.send(ctx); close(done) }()
 		line := func(balancer string, n int) { a.add(haproxy.Entry{LoadBalancer: balancer, Client: "c", ClientPort: n}) }
 		line("app/none/4444444444444444", 1)
-		away = true
+		away.Store(true)
 		for n := range 2500 {
 			line(lb.ID, n)
 		}
 		line(other.ID, 1)
 		time.Sleep(20 * time.Second)
-		away = false
+		away.Store(false)
 		time.Sleep(10 * time.Second)
 		synctest.Wait()
 		if len(got) != 2501 || got[0] != lb.ID+" c:0" || got[2499] != lb.ID+" c:2499" || got[2500] != other.ID+" c:1" || a.bytes != 0 {
 			t.Errorf("%d lines, %d bytes left: %v", len(got), a.bytes, got[:min(len(got), 3)])
 		}
-		away = true
+		away.Store(true)
 		for n := range 100_000 {
 			line(lb.ID, n)
 		}
 		if a.bytes > accessBytes || a.dropped == 0 {
 			t.Errorf("%d bytes are kept, %d lines dropped", a.bytes, a.dropped)
 		}
-		away, got = false, nil
+		away.Store(false)
+		got = nil
 		cancel()
 		<-done
 		if len(got) == 0 || a.bytes != 0 {

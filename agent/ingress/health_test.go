@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -59,9 +60,10 @@ func TestNewTargetIsAskedOften(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		ctx, cancel := context.WithCancel(t.Context())
 		c := newChecker(func() {})
-		began, asked, well := time.Now(), 0, 4500*time.Millisecond
+		began, well := time.Now(), 4500*time.Millisecond
+		var asked atomic.Int64
 		c.ask = func(context.Context, checked) probe {
-			asked++
+			asked.Add(1)
 			return probe{ok: time.Since(began) > well, reason: reasonFailed}
 		}
 		k := key{group: "g", target: "t"}
@@ -69,18 +71,18 @@ func TestNewTargetIsAskedOften(t *testing.T) {
 		c.set(ctx, map[key]checked{k: {Check: check}}, nil)
 		time.Sleep(4 * time.Second)
 		synctest.Wait()
-		if h, _ := c.health(k); h.state != proto.TargetInitial || asked < 4 {
-			t.Errorf("after 4 s: %s, asked %d times", h.state, asked)
+		if h, _ := c.health(k); h.state != proto.TargetInitial || asked.Load() < 4 {
+			t.Errorf("after 4 s: %s, asked %d times", h.state, asked.Load())
 		}
 		time.Sleep(2 * time.Second)
 		synctest.Wait()
 		if h, _ := c.health(k); h.state != proto.TargetHealthy {
 			t.Errorf("after 6 s: %s", h.state)
 		}
-		before := asked
+		before := asked.Load()
 		time.Sleep(29 * time.Second)
 		synctest.Wait()
-		if more := asked - before; more < 1 || more > 2 {
+		if more := asked.Load() - before; more < 1 || more > 2 {
 			t.Errorf("asked %d times in an interval", more)
 		}
 		cancel()
