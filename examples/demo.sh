@@ -90,7 +90,7 @@ sed -e "s|IMAGE|$image|" -e "s|REGION|$AWS_REGION|" examples/hello/service-task-
 run aws ecs register-task-definition --cli-input-json "file://$build/service.json" --query taskDefinition.taskDefinitionArn --output text
 run aws ecs create-service --service-name greet --task-definition greet --desired-count 3 \
   --load-balancers "targetGroupArn=$group,containerName=greet,containerPort=8080" --query service.serviceName --output text
-run $berth wait greet --data-dir "$data"
+run $berth wait greet --until deployed --data-dir "$data"
 page=$($berth url greet --data-dir "$data")
 for _ in 1 2 3; do run curl -fsS "$page"; done
 
