@@ -15,5 +15,6 @@
 //	ecs_badinput_test.go           bad input to ECS
 //	pages_test.go                  page tokens
 //	ec2_test.go                    the default VPC, security groups, tags
+//	terraform_test.go              what Terraform asks, and reads back
 //	logs_test.go, ecr_test.go, sts_test.go   the other services
 package conformance

@@ -19,4 +19,5 @@
 //	commands_test.go  the command line, backup and restore, restart policy
 //	sample_test.go    the demo
 //	systemd_test.go   Berth as a service
+//	terraform_test.go Terraform with its provider for AWS, where both are installed; its way with a service, everywhere
 package e2e
