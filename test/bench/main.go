@@ -22,6 +22,7 @@ type bench struct {
 	quick  bool
 	binary string
 	only   []string
+	tasks  int // the most tasks of a service
 	report *report
 	berth  *berth
 }
@@ -40,11 +41,15 @@ func run(ctx context.Context, args []string) error {
 	b := &bench{report: &report{out: os.Stdout}}
 	fs.StringVar(&b.binary, "berth", "bin/berth", "the program to measure; runc is beside it or on the PATH")
 	fs.BoolVar(&b.quick, "quick", os.Getenv("BENCH_QUICK") == "1", "fewer rounds and sizes: under three minutes")
+	fs.IntVar(&b.tasks, "tasks", 0, "the most tasks of a service: 50, or 500, which is the default of a full run")
 	only := fs.String("only", "", "sections, comma separated: "+names)
 	compare := fs.String("compare", "", "only print the rates of addresses, NAME=URL or NAME=URL=PID,..., in turns: what a line of a HAProxy file costs")
 	bare := fs.Bool("bare-http", false, "be the baseline of the API section; used by this program itself")
 	if err := fs.Parse(args); err != nil {
 		return err
+	}
+	if b.tasks == 0 {
+		b.tasks = pick(b, 500, 50)
 	}
 	if *bare {
 		return serveBare(ctx, os.Stdout)

@@ -3,8 +3,12 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
+	"net"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -13,12 +17,14 @@ import (
 	"time"
 )
 
-// swarm is a Docker daemon of one node, with its data below a directory and in a network namespace of its own, so that no rule of the
-// machine's firewall is touched.
+// swarm is a Docker daemon of one node, with its data below a directory and in namespaces of its own: no rule of the machine's firewall
+// is touched, and its mounts, and what it makes below /run, end with it.
 type swarm struct {
 	dir    string
+	group  string // its control group, below the machine's
 	daemon *exec.Cmd
 	log    *os.File
+	api    *http.Client
 }
 
 const swarmService = "many"
@@ -32,15 +38,19 @@ func startSwarm(ctx context.Context, dir, root string) (*swarm, error) {
 	if _, err := exec.LookPath("docker"); err != nil {
 		return nil, errors.New("the command docker is not installed on this machine")
 	}
-	s := &swarm{dir: filepath.Join(dir, "docker")}
+	s := &swarm{dir: filepath.Join(dir, "docker"), group: filepath.Base(dir) + "-docker"}
+	s.api = &http.Client{Transport: &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
+		return new(net.Dialer).DialContext(ctx, "unix", filepath.Join(s.dir, "docker.sock"))
+	}}}
 	if err := os.MkdirAll(s.dir, 0o700); err != nil {
 		return nil, err
 	}
 	if s.log, err = os.Create(filepath.Join(s.dir, "log")); err != nil {
 		return nil, err
 	}
-	s.daemon = exec.Command("unshare", "--net", "sh", "-c", `ip link set lo up && exec "$0" "$@"`, dockerd,
-		"--host", s.host(), "--data-root", filepath.Join(s.dir, "data"), "--exec-root", filepath.Join(s.dir, "run"), "--pidfile", filepath.Join(s.dir, "pid"))
+	s.daemon = exec.Command("unshare", "--net", "--mount", "sh", "-c", `mount -t tmpfs tmpfs /run && ip link set lo up && exec "$0" "$@"`, dockerd,
+		"--host", s.host(), "--data-root", filepath.Join(s.dir, "data"), "--exec-root", filepath.Join(s.dir, "run"), "--pidfile", filepath.Join(s.dir, "pid"),
+		"--cgroup-parent", "/"+s.group, "--exec-opt", "native.cgroupdriver=cgroupfs")
 	s.daemon.Stdout, s.daemon.Stderr = s.log, s.log
 	s.daemon.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if err := s.daemon.Start(); err != nil {
@@ -127,19 +137,41 @@ func (s *swarm) to(ctx context.Context, n int) error {
 	if _, err := s.docker(ctx, nil, "service", "scale", "--detach", fmt.Sprintf("%s=%d", swarmService, n)); err != nil {
 		return err
 	}
-	want := fmt.Sprintf("%d/%d", n, n)
 	for {
-		now, err := s.docker(ctx, nil, "service", "ls", "--format", "{{.Replicas}}")
-		if err != nil || now == want {
+		running, desired, err := s.replicas(ctx)
+		if err != nil || running == n && desired == n {
 			return err
 		}
-		if err := pause(ctx, 20*time.Millisecond); err != nil {
-			return fmt.Errorf("%s replicas: %w", now, err)
+		if err := pause(ctx, servicePause(max(n, 50))); err != nil {
+			return fmt.Errorf("%d of %d replicas: %w", running, desired, err)
 		}
 	}
 }
 
-// end removes the service, ends the daemon and unmounts what it left.
+// replicas asks the API, as `docker service ls` does: starting that command again and again would take much of what is measured.
+func (s *swarm) replicas(ctx context.Context) (running, desired int, err error) {
+	r, err := http.NewRequestWithContext(ctx, http.MethodGet, "http://docker/services?status=true", nil)
+	if err != nil {
+		return 0, 0, err
+	}
+	resp, err := s.api.Do(r)
+	if err != nil {
+		return 0, 0, err
+	}
+	defer resp.Body.Close()
+	var out []struct {
+		ServiceStatus struct{ RunningTasks, DesiredTasks int }
+	}
+	if err := json.NewDecoder(resp.Body).Decode(&out); err != nil {
+		return 0, 0, fmt.Errorf("list services: %s: %w", resp.Status, err)
+	}
+	if len(out) != 1 {
+		return 0, 0, fmt.Errorf("list services: %s: %d of them", resp.Status, len(out))
+	}
+	return out[0].ServiceStatus.RunningTasks, out[0].ServiceStatus.DesiredTasks, nil
+}
+
+// end removes the service, ends the daemon and removes its control groups.
 func (s *swarm) end() error {
 	if s == nil {
 		return nil
@@ -156,21 +188,14 @@ func (s *swarm) end() error {
 		_ = syscall.Kill(-s.daemon.Process.Pid, syscall.SIGKILL) // its containerd too
 		<-ended
 	}
+	s.api.CloseIdleConnections()
 	_ = s.log.Close()
-	return unmountBelow(s.dir)
-}
-
-// unmountBelow takes away mounts below a directory, the last made first.
-func unmountBelow(dir string) error {
-	data, err := os.ReadFile("/proc/self/mountinfo")
-	if err != nil {
-		return err
-	}
-	lines := strings.Split(string(data), "\n")
-	for i := len(lines) - 1; i >= 0; i-- {
-		if f := strings.Fields(lines[i]); len(f) > 4 && strings.HasPrefix(f[4], dir+"/") {
-			err = errors.Join(err, syscall.Unmount(f[4], syscall.MNT_DETACH))
+	var errs []error
+	groups, _ := filepath.Glob("/sys/fs/cgroup/*/" + s.group)
+	for _, g := range append(groups, "/sys/fs/cgroup/"+s.group) {
+		if err := os.Remove(g); !errors.Is(err, fs.ErrNotExist) {
+			errs = append(errs, err)
 		}
 	}
-	return err
+	return errors.Join(errs...)
 }
