@@ -67,6 +67,7 @@ func (b *bench) service(ctx context.Context) (err error) {
 
 func (l *lab) serviceOf(ctx context.Context, name string, tasks, rounds int, swarm *swarm) error {
 	var ours, bare, theirs []time.Duration
+	var gaveUp error
 	for i := range rounds {
 		took, err := l.berth.scaleService(ctx, name, tasks)
 		if err != nil {
@@ -77,15 +78,18 @@ func (l *lab) serviceOf(ctx context.Context, name string, tasks, rounds int, swa
 			return fmt.Errorf("bare runc: %w", err)
 		}
 		bare = append(bare, took)
-		if swarm != nil {
-			if took, err = swarm.scale(ctx, tasks); err != nil {
-				return fmt.Errorf("Docker Swarm: %w", err) //nolint:staticcheck // a name
-			}
+		if swarm == nil || gaveUp != nil {
+			continue
+		}
+		if took, gaveUp = swarm.scale(ctx, tasks); gaveUp == nil {
 			theirs = append(theirs, took)
 		}
 	}
 	ratio := float64(median(ours)) / float64(median(bare))
 	other, over := "skipped", ""
+	if gaveUp != nil {
+		other = gaveUp.Error()
+	}
 	if len(theirs) > 0 {
 		other, over = spread(theirs), fmt.Sprintf("%.2f", float64(median(ours))/float64(median(theirs)))
 	}
@@ -111,7 +115,7 @@ func servicePause(n int) time.Duration { return time.Duration(n) * 200 * time.Mi
 
 // untilRunning waits until the service says that so many tasks run.
 func (b *berth) untilRunning(ctx context.Context, name string, n int) error {
-	ctx, cancel := context.WithTimeout(ctx, 15*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, longestWait)
 	defer cancel()
 	for {
 		var out struct {

@@ -12,13 +12,14 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
 )
 
 // swarm is a Docker daemon of one node, with its data below a directory and in namespaces of its own: no rule of the machine's firewall
-// is touched, and its mounts, and what it makes below /run, end with it.
+// is touched, and its containers, its mounts and what it makes below /run end with it.
 type swarm struct {
 	dir    string
 	group  string // its control group, below the machine's
@@ -27,7 +28,10 @@ type swarm struct {
 	api    *http.Client
 }
 
-const swarmService = "many"
+const (
+	swarmService  = "many"
+	swarmPatience = 6 * time.Minute
+)
 
 // startSwarm starts a daemon, makes it a swarm and makes a service of no task. The error says why there is none.
 func startSwarm(ctx context.Context, dir, root string) (*swarm, error) {
@@ -48,11 +52,11 @@ func startSwarm(ctx context.Context, dir, root string) (*swarm, error) {
 	if s.log, err = os.Create(filepath.Join(s.dir, "log")); err != nil {
 		return nil, err
 	}
-	s.daemon = exec.Command("unshare", "--net", "--mount", "sh", "-c", `mount -t tmpfs tmpfs /run && ip link set lo up && exec "$0" "$@"`, dockerd,
+	s.daemon = exec.Command("sh", "-c", `mount --make-rprivate / && mount -t proc proc /proc && mount -t tmpfs tmpfs /run && ip link set lo up && exec "$0" "$@"`, dockerd,
 		"--host", s.host(), "--data-root", filepath.Join(s.dir, "data"), "--exec-root", filepath.Join(s.dir, "run"), "--pidfile", filepath.Join(s.dir, "pid"),
 		"--cgroup-parent", "/"+s.group, "--exec-opt", "native.cgroupdriver=cgroupfs")
 	s.daemon.Stdout, s.daemon.Stderr = s.log, s.log
-	s.daemon.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
+	s.daemon.SysProcAttr = &syscall.SysProcAttr{Cloneflags: syscall.CLONE_NEWPID | syscall.CLONE_NEWNS | syscall.CLONE_NEWNET}
 	if err := s.daemon.Start(); err != nil {
 		return nil, err
 	}
@@ -95,7 +99,7 @@ func (s *swarm) prepare(ctx context.Context, root string) error {
 		}
 	}
 	// Once up and down, so that everything is there that a first start makes.
-	_, err = s.scale(up, 1)
+	_, err = s.scale(ctx, 1)
 	return err
 }
 
@@ -127,13 +131,16 @@ func (s *swarm) scale(ctx context.Context, n int) (time.Duration, error) {
 		if err != nil || left == "" {
 			return took, err
 		}
-		if err := pause(ctx, 200*time.Millisecond); err != nil {
+		if err := pause(ctx, time.Second); err != nil {
 			return 0, err
 		}
 	}
 }
 
+// to scales the service and waits until it has so many tasks. It gives up after swarmPatience.
 func (s *swarm) to(ctx context.Context, n int) error {
+	ctx, cancel := context.WithTimeout(ctx, swarmPatience)
+	defer cancel()
 	if _, err := s.docker(ctx, nil, "service", "scale", "--detach", fmt.Sprintf("%s=%d", swarmService, n)); err != nil {
 		return err
 	}
@@ -143,7 +150,7 @@ func (s *swarm) to(ctx context.Context, n int) error {
 			return err
 		}
 		if err := pause(ctx, servicePause(max(n, 50))); err != nil {
-			return fmt.Errorf("%d of %d replicas: %w", running, desired, err)
+			return fmt.Errorf("%d of %d replicas after %s: %w", running, desired, swarmPatience, err)
 		}
 	}
 }
@@ -171,31 +178,37 @@ func (s *swarm) replicas(ctx context.Context) (running, desired int, err error) 
 	return out[0].ServiceStatus.RunningTasks, out[0].ServiceStatus.DesiredTasks, nil
 }
 
-// end removes the service, ends the daemon and removes its control groups.
+// end kills the daemon, the first process of its namespace: all others, their mounts and their network end with it, and only its control
+// groups are left to remove.
 func (s *swarm) end() error {
 	if s == nil {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
-	defer cancel()
-	_, _ = s.docker(ctx, nil, "swarm", "leave", "--force")
-	_ = s.daemon.Process.Signal(syscall.SIGTERM)
-	ended := make(chan error, 1)
-	go func() { ended <- s.daemon.Wait() }()
-	select {
-	case <-ended:
-	case <-ctx.Done():
-		_ = syscall.Kill(-s.daemon.Process.Pid, syscall.SIGKILL) // its containerd too
-		<-ended
-	}
+	_ = s.daemon.Process.Kill()
+	_ = s.daemon.Wait()
 	s.api.CloseIdleConnections()
 	_ = s.log.Close()
 	var errs []error
-	groups, _ := filepath.Glob("/sys/fs/cgroup/*/" + s.group)
-	for _, g := range append(groups, "/sys/fs/cgroup/"+s.group) {
-		if err := os.Remove(g); !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
+	for _, pattern := range []string{"/sys/fs/cgroup/", "/sys/fs/cgroup/*/"} {
+		groups, _ := filepath.Glob(pattern + s.group)
+		for _, g := range groups {
+			errs = append(errs, removeGroup(g))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// removeGroup removes a control group with those below it.
+func removeGroup(dir string) error {
+	var all []string
+	err := filepath.WalkDir(dir, func(path string, d fs.DirEntry, err error) error {
+		if err == nil && d.IsDir() {
+			all = append(all, path)
+		}
+		return err
+	})
+	for _, path := range slices.Backward(all) {
+		err = errors.Join(err, os.Remove(path))
+	}
+	return err
 }

@@ -32,6 +32,9 @@ type (
 // definition is the family of the task that is started: one container that waits for its signal to stop.
 const definition = "waiting"
 
+// longestWait is for tasks to start or stop, hundreds of them on a busy machine.
+const longestWait = 15 * time.Minute
+
 // makeImage builds the program for containers below dir and returns the directory of its root file system.
 func makeImage(ctx context.Context, dir string) (string, error) {
 	root := filepath.Join(dir, "image")
@@ -93,7 +96,7 @@ func (b *berth) describe(ctx context.Context, arns []string) (all []task, err er
 
 // until asks again and again, with a pause, and calls seen for each task when it is first seen in the status.
 func (b *berth) until(ctx context.Context, arns []string, status string, pause time.Duration, seen func(task)) error {
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Minute)
+	ctx, cancel := context.WithTimeout(ctx, longestWait)
 	defer cancel()
 	left := slices.Clone(arns)
 	for len(left) > 0 {
