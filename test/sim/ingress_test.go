@@ -27,9 +27,11 @@ type ingress struct {
 	m       *machine
 	address string
 
+	reporting sync.Mutex // held from a report's number until it is sent, so that they arrive in their order
+	seq       uint64
+
 	mu       sync.Mutex // guards what follows
-	seq      uint64
-	revision uint64 // of the present session; 0 before its first frame
+	revision uint64     // of the present session; 0 before its first frame
 	frame    haproxy.Frame
 	states   map[string]*proto.TargetStatus // by group, a blank and target
 	sick     map[string]bool                // targets, by ID, that fail their checks
@@ -124,8 +126,10 @@ func (i *ingress) letGo(after time.Duration, key string, since int64) {
 // report tells the states of targets.
 func (i *ingress) report(full bool, keys ...string) {
 	slices.Sort(keys)
-	i.mu.Lock()
+	i.reporting.Lock()
+	defer i.reporting.Unlock()
 	i.seq++
+	i.mu.Lock()
 	r := proto.IngressReport{Seq: i.seq, Revision: i.revision, Full: full}
 	for _, key := range slices.Compact(keys) {
 		if s := i.states[key]; s != nil {

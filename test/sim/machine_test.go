@@ -43,6 +43,8 @@ type machine struct {
 	dead    context.CancelFunc
 	done    chan struct{}
 
+	reporting sync.Mutex // held from a report's number until it is sent, so that they arrive in their order
+
 	mu       sync.Mutex // guards what follows
 	conn     *websocket.Conn
 	write    *sync.Mutex // one frame at a time
@@ -289,6 +291,8 @@ func (m *machine) closed(body []byte) {
 
 // report tells the states of the tasks.
 func (m *machine) report(full bool, arns ...string) {
+	m.reporting.Lock()
+	defer m.reporting.Unlock()
 	m.mu.Lock()
 	m.seq++
 	r := proto.Report{Seq: m.seq, Full: full, Tasks: []proto.TaskStatus{}}
@@ -304,6 +308,8 @@ func (m *machine) report(full bool, arns ...string) {
 
 // claim reports a state whatever the truth is.
 func (m *machine) claim(arn, last string) {
+	m.reporting.Lock()
+	defer m.reporting.Unlock()
 	m.mu.Lock()
 	m.seq++
 	r := proto.Report{Seq: m.seq, Tasks: []proto.TaskStatus{status(arn, last)}}
@@ -313,6 +319,8 @@ func (m *machine) claim(arn, last string) {
 
 // repeat sends every report once more, the last one first: as they were, and then as if they were new.
 func (m *machine) repeat() {
+	m.reporting.Lock()
+	defer m.reporting.Unlock()
 	m.mu.Lock()
 	sent := slices.Clone(m.sent)
 	m.mu.Unlock()
