@@ -21,5 +21,6 @@
 //	logs.go       log events of tasks, access logs of load balancers
 //	ingress.go    what machines balance, what they say of targets
 //	metrics.go    what machines count for load balancers
+//	taskprotection.go  what tasks say of their own protection
 //	limiter.go    how often an address may try to join
 package dispatch

@@ -109,6 +109,7 @@ func (s *Server) Handler(ctx context.Context) http.Handler {
 	mux.HandleFunc("POST "+proto.PathLogs, s.known(s.logs))
 	mux.HandleFunc("POST "+proto.PathAccessLogs, s.known(s.accessLogs))
 	mux.HandleFunc("POST "+proto.PathMetrics, s.known(s.metrics))
+	mux.HandleFunc("POST "+proto.PathTaskProtection, s.known(s.taskProtection))
 	mux.HandleFunc("GET "+proto.PathSession, s.known(func(w http.ResponseWriter, r *http.Request, who ecs.Machine) { s.session(ctx, w, r, who) }))
 	registry := http.StripPrefix(proto.PathRegistry, s.Registry)
 	mux.HandleFunc("GET "+proto.PathRegistry+"/", s.known(func(w http.ResponseWriter, r *http.Request, _ ecs.Machine) { registry.ServeHTTP(w, r) }))
