@@ -88,17 +88,25 @@ func (b *balance) late() error {
 
 // poster is the way of cfg's machine to the server for what is no report.
 func poster(id *Identity, cfg *Config) Post {
+	ask := asking(id, cfg)
+	return func(ctx context.Context, path string, body any) error {
+		_, err := ask(ctx, path, body)
+		return err
+	}
+}
+
+// asking is the same for what is answered.
+func asking(id *Identity, cfg *Config) func(ctx context.Context, path string, body any) ([]byte, error) {
 	client := &http.Client{
 		Timeout:   requestLimit,
 		Transport: &http.Transport{TLSClientConfig: id.TLSConfig(), DialContext: cfg.Dial, MaxIdleConnsPerHost: 1, IdleConnTimeout: time.Minute},
 	}
-	return func(ctx context.Context, path string, body any) error {
+	return func(ctx context.Context, path string, body any) ([]byte, error) {
 		text, err := json.Marshal(body)
 		if err != nil {
-			return err
+			return nil, err
 		}
-		_, err = postJSON(ctx, client, cfg.Server+path, text)
-		return err
+		return postJSON(ctx, client, cfg.Server+path, text)
 	}
 }
 

@@ -60,6 +60,8 @@ type Deps struct {
 	Ingress Ingress
 	// Names makes this machine answer DNS; nil: it does not.
 	Names Names
+	// Endpoints lets containers reach this agent; nil: they do not.
+	Endpoints Endpoints
 }
 
 // Validate says what is missing and how to give it.

@@ -21,6 +21,7 @@
 //	node.go journal.go outbox.go                                          all tasks of the machine
 //	session.go identity.go host.go                                        the server, and who we are
 //	logline.go logfiles.go logtarget.go logfollow.go logship.go           output of containers
+//	endpoint.go taskprotection.go                                         what containers ask the agent
 //	config.go run.go                                                      what a caller needs
 //	runtime.go proto/                                                     contracts with oci, vpc and dispatch
 package agent

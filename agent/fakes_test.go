@@ -46,7 +46,7 @@ func newMachine() *machine {
 }
 
 func (m *machine) deps() Deps {
-	return Deps{Images: m, Runtime: m, Exits: m, Execer: m, Cgroups: m, Network: fakeNetwork{m}}
+	return Deps{Images: m, Runtime: m, Exits: m, Execer: m, Cgroups: m, Network: fakeNetwork{m}, Endpoints: fakeEndpoints{}}
 }
 
 // called notes a call, waits for its gate and returns its error. It must be called without mu.

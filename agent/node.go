@@ -29,6 +29,8 @@ type node struct {
 	journal *journal
 	outbox  *outbox
 	logs    *logShipper
+	// endpoints is nil if containers do not reach this agent.
+	endpoints *endpoints
 
 	mu      sync.Mutex // guards runners
 	runners map[string]*runner
@@ -58,7 +60,11 @@ func openNode(cfg *Config) (*node, error) {
 	if err != nil {
 		return nil, err
 	}
-	n := &node{cfg: cfg, log: cfg.Log, journal: j, outbox: newOutbox(seq), runners: map[string]*runner{},
+	ends, err := openEndpoints(cfg)
+	if err != nil {
+		return nil, err
+	}
+	n := &node{cfg: cfg, log: cfg.Log, journal: j, outbox: newOutbox(seq), endpoints: ends, runners: map[string]*runner{},
 		creating: make(chan struct{}, max(4, 2*runtime.NumCPU())), welcome: make(chan struct{})}
 	n.logs = newLogShipper(cfg.logsDir(), cfg.Log)
 	return n, nil
@@ -237,6 +243,7 @@ func (n *node) forget(r *runner) {
 	}
 	n.mu.Unlock()
 	n.outbox.forget(r.arn)
+	n.endpoints.forget(r.t)
 	if err := n.journal.remove(taskID(r.arn)); err != nil {
 		n.log.Warn("journal entry stays", "task", r.arn, "err", err)
 	}

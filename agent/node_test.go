@@ -54,7 +54,13 @@ func (r *rig) kill() {
 
 func (r *rig) assign(status, def string) {
 	r.t.Helper()
+	r.assignWith(status, def, func(*ecs.TaskDefinition) {})
+}
+
+func (r *rig) assignWith(status, def string, change func(*ecs.TaskDefinition)) {
+	r.t.Helper()
 	d := parseDefinition(def)
+	change(d)
 	r.n.apply(r.t.Context(), proto.Assignment{Tasks: []proto.Task{{Arn: simArn, DesiredStatus: status, Definition: "d", StopCode: "UserInitiated", StoppedReason: "asked"}}},
 		func(string) *ecs.TaskDefinition { return d }, true)
 	synctest.Wait()

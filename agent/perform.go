@@ -212,7 +212,7 @@ func (r *runner) containerSpec(c *container) (Container, etcFiles, error) {
 	}
 	spec := Container{
 		ID: c.ID, TaskArn: r.arn, Name: c.Name, Image: *c.Image, Definition: *def,
-		Env: environment(), Hostname: files.hostname, CgroupParent: cfg.cgroup(r.arn), Mounts: mounts,
+		Env: r.environment(c), Hostname: files.hostname, CgroupParent: cfg.cgroup(r.arn), Mounts: mounts,
 		ResolvConf: filepath.Join(files.dir, "resolv.conf"), Hosts: filepath.Join(files.dir, "hosts"),
 		HostnameFile: filepath.Join(files.dir, "hostname"), LogPath: cfg.logPath(c.ID), GPUIDs: t.Want.GPUIDs[c.Name],
 		Annotations: map[string]string{"com.amazonaws.ecs.task-arn": r.arn, "com.amazonaws.ecs.container-name": c.Name},
@@ -255,8 +255,10 @@ func (r *runner) shareNamespaces(spec *Container) error {
 	return nil
 }
 
-// environment is what every container gets. The metadata and credentials variables come with their endpoints.
-func environment() []string { return []string{"AWS_EXECUTION_ENV=AWS_ECS_EC2"} }
+// environment is what every container gets.
+func (r *runner) environment(c *container) []string {
+	return append([]string{"AWS_EXECUTION_ENV=AWS_ECS_EC2"}, r.node.endpoints.environment(c.ID, r.t.networkMode(c.Name))...)
+}
 
 // taskSize is the task's own limit of CPU (units) and memory (MiB); 0 means none.
 func taskSize(def *ecs.TaskDefinition) (cpu, memory int32) {

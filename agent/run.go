@@ -9,6 +9,8 @@ import (
 	"time"
 
 	"golang.org/x/sync/errgroup"
+
+	ecs "berth/api/ecs"
 )
 
 // collectEvery is how often the disk is looked at.
@@ -39,6 +41,12 @@ func Run(ctx context.Context, cfg Config) error {
 	g.Go(func() error { return (&session{cfg: &cfg, id: id, node: n, log: cfg.Log}).run(ctx) })
 	g.Go(func() error { id.keep(ctx); return nil })
 	g.Go(func() error { n.collect(ctx); return nil })
+	if e := n.endpoints; e != nil {
+		e.ask = asking(id, &cfg)
+		for _, mode := range []ecs.NetworkMode{ecs.NetworkModeBridge, ecs.NetworkModeHost} {
+			g.Go(func() error { e.serve(ctx, string(mode)); return nil })
+		}
+	}
 	if i := cfg.Deps.Ingress; i != nil {
 		g.Go(func() error { return i.Run(ctx, poster(id, &cfg)) })
 	}

@@ -82,6 +82,7 @@ func (r *runner) step(ctx context.Context) (wake time.Time) {
 		r.cancelStart()
 	}
 	r.watch(ctx)
+	r.node.endpoints.know(t) // before its containers start
 	for _, a := range p.Do {
 		r.launch(ctx, a)
 	}

@@ -3,6 +3,7 @@ package agent
 import (
 	"context"
 	"io"
+	"net"
 	"net/netip"
 	"time"
 
@@ -86,7 +87,7 @@ type Container struct {
 	// workingDirectory, user, ulimits, readonlyRootFilesystem, privileged, linuxParameters, dockerSecurityOptions, systemControls,
 	// pseudoTerminal, interactive, cpu, memory, memoryReservation.
 	Definition ecs.ContainerDefinition
-	// Env is added by the agent (ECS_*, AWS_*); the definition's environment wins over it.
+	// Env is added by the agent (ECS_*, AWS_*) and wins over the definition's environment, as on ECS.
 	Env []string
 
 	Hostname string
@@ -205,6 +206,15 @@ func (e *Error) Unwrap() error { return e.Err }
 type Names interface {
 	// SetNames makes DNS answer exactly these names from now on, also when the agent is gone.
 	SetNames(all proto.Names) error
+}
+
+// Endpoints are where containers reach this agent. Implemented by agent/vpc.
+type Endpoints interface {
+	// Endpoint is the address for containers of a network mode; not valid if they reach none. It does not change as long as there are
+	// containers.
+	Endpoint(mode string) netip.AddrPort
+	// Listen listens there. In mode bridge a connection's remote address is that of the container at its other end.
+	Listen(mode string) (net.Listener, error)
 }
 
 // Ingress carries the traffic of load balancers on this machine. Implemented by agent/ingress.

@@ -77,7 +77,7 @@ func commandLine(def api.ContainerDefinition, image agent.ImageConfig) []string 
 	return slices.Concat(entry, cmd)
 }
 
-// environment joins the image's, the agent's and the definition's variables; later ones win.
+// environment joins the image's, the definition's and the agent's variables; later ones win.
 func environment(c agent.Container, home string, terminal bool) []string {
 	var names []string
 	values := map[string]string{}
@@ -92,16 +92,18 @@ func environment(c agent.Container, home string, terminal bool) []string {
 	if terminal {
 		set("TERM", "xterm")
 	}
-	for _, list := range [][]string{c.Image.Config.Env, c.Env} {
+	setAll := func(list []string) {
 		for _, kv := range list {
 			if k, v, ok := strings.Cut(kv, "="); ok && k != "" {
 				set(k, v)
 			}
 		}
 	}
+	setAll(c.Image.Config.Env)
 	for _, kv := range c.Definition.Environment {
 		set(aws.Value(kv.Name), aws.Value(kv.Value))
 	}
+	setAll(c.Env)
 	if _, ok := values["HOME"]; !ok {
 		set("HOME", orDefault(home, "/"))
 	}

@@ -166,10 +166,10 @@ func TestUserIsResolvedInTheImage(t *testing.T) {
 func TestEnvironmentPrecedence(t *testing.T) {
 	l := newLab(t)
 	c := l.container()
-	c.Env = []string{"AGENT=agent", "BOTH=agent", "TASK=agent"}
-	c.Definition.Environment = []api.KeyValuePair{{Name: new("TASK"), Value: new("definition")}}
+	c.Env = []string{"AGENT=agent", "BOTH=agent", "THREE=agent"}
+	c.Definition.Environment = []api.KeyValuePair{{Name: new("TASK"), Value: new("definition")}, {Name: new("THREE"), Value: new("definition")}}
 	m := l.report(c)
-	for _, want := range []string{"FROM=image", "AGENT=agent", "BOTH=agent", "TASK=definition", "HOSTNAME=box"} {
+	for _, want := range []string{"FROM=image", "AGENT=agent", "BOTH=agent", "TASK=definition", "THREE=agent", "HOSTNAME=box"} {
 		if !contains(m["env"], want) {
 			t.Errorf("environment %v lacks %s", m["env"], want)
 		}

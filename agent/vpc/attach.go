@@ -16,10 +16,11 @@ import (
 	"berth/agent/vpc/thread"
 )
 
-// Modes that Attach knows.
+// Network modes.
 const (
 	modeBridge = "bridge"
 	modeNone   = "none"
+	modeHost   = "host" // needs no attachment
 )
 
 // startError is what ECS shows when a container's network cannot be made.

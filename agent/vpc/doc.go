@@ -3,6 +3,7 @@
 //	main namespace                      bridge namespace                 container's namespace
 //	 (the agent's)                        (one per agent)                  (one per container)
 //	  eth0, lo                             gateway 10.231.0.1 on lo
+//	                                       endpoint 169.254.170.2 on lo
 //	  bth1a2b3c4d  169.254.x.0/31 -------- uplink 169.254.x.1
 //	  table berth_1a2b3c4d                 table berth
 //	  host port -> 169.254.x.1             c2 -------------------------- eth0 10.231.0.2/32
@@ -18,6 +19,9 @@
 // uplink's far end under the same port, in the bridge namespace to the container. Both are nftables maps in the kernel:
 // they carry traffic, localhost included, whether or not any process of Berth lives. Package portproxy holds the ports and
 // carries IPv6.
+//
+// Containers reach the agent itself at 169.254.170.2, as on ECS, which exists in the bridge namespace only; those in network mode host at
+// an address of the machine's loopback: see endpoint.go.
 //
 // UDP of load balancers is translated in tables of its own: see flows.go.
 //

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/vishvananda/netlink"
@@ -216,15 +217,19 @@ func ensureGateway(b *namespace, f fabric) error {
 	if err != nil {
 		return fmt.Errorf("list addresses of lo: %w", err)
 	}
+	own := []netip.Addr{f.gateway(), bridgeEndpoint.Addr()}
 	for _, a := range have { // an earlier pool's gateway
-		if !a.IP.IsLoopback() && a.Label != balancerLabel && !a.IP.Equal(f.gateway().AsSlice()) {
+		ip, _ := netip.AddrFromSlice(a.IP.To4())
+		if !ip.IsLoopback() && a.Label != balancerLabel && !slices.Contains(own, ip) {
 			if err := b.nl.AddrDel(lo, &a); err != nil {
 				return fmt.Errorf("remove address %s: %w", a.IP, err)
 			}
 		}
 	}
-	if err := b.nl.AddrReplace(lo, &netlink.Addr{IPNet: ipNet(host(f.gateway()))}); err != nil {
-		return fmt.Errorf("set gateway address %s: %w", f.gateway(), err)
+	for _, ip := range own {
+		if err := b.nl.AddrReplace(lo, &netlink.Addr{IPNet: ipNet(host(ip))}); err != nil {
+			return fmt.Errorf("set address %s: %w", ip, err)
+		}
 	}
 	for _, dst := range []netip.Prefix{f.Pool, linkLocalNet} { // what is not ours is nowhere
 		r := &netlink.Route{Dst: ipNet(dst), Type: unix.RTN_UNREACHABLE}

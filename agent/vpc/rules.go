@@ -191,6 +191,7 @@ func bridgeRules(f fabric) []chain {
 		}},
 		{"prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, nftables.ChainPriorityNATDest, [][]match{
 			{fromContainer, destIn(host(gateway)), destPort(dnsPort), accept()},
+			{fromContainer, destIn(host(bridgeEndpoint.Addr())), accept()}, // not another container's published port 80
 			{fromContainer, balancerKey(), in(balancerPorts), accept()},
 			{destLocal(), portKey(), destByMap(portTargets)},
 		}},
@@ -210,6 +211,7 @@ func bridgeRules(f fabric) []chain {
 			{protocolIs(unix.IPPROTO_ICMP), accept()},
 			{fromContainer, protocolIs(unix.IPPROTO_UDP), destPort(dnsPort), accept()},
 			{fromContainer, protocolIs(unix.IPPROTO_TCP), destPort(dnsPort), accept()},
+			{fromContainer, destIn(host(bridgeEndpoint.Addr())), protocolIs(unix.IPPROTO_TCP), destPort(bridgeEndpoint.Port()), accept()},
 			{fromContainer, balancerKey(), in(balancerPorts), accept()},
 			{reject()},
 		}},

@@ -243,6 +243,7 @@ func runAgent(ctx context.Context, config agent.Config, f *agentFlags, dataDir s
 	log.Info("DNS answers Berth's names on this machine", "resolver", network.Resolver().String()+":53")
 	config.Deps = agent.Deps{
 		Images: runtime.Images(), Runtime: runtime, Exits: runtime, Execer: runtime, Cgroups: runtime, Network: network, Names: network,
+		Endpoints: network,
 	}
 	if f.ingress.on {
 		if config.Deps.Ingress, err = openIngress(dataDir, &f.ingress, network, log); err != nil {
