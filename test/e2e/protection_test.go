@@ -82,7 +82,8 @@ func TestContainersProtectTheirTasks(t *testing.T) {
 	b := start(t)
 	define := func(env string) string {
 		return b.register(fmt.Sprintf(`{"family":"svc-protect","containerDefinitions":[{"name":"main","image":%q,"memory":12,"command":["/bin/probe","serve",":8080"],
-			"portMappings":[{"containerPort":8080}],"environment":[{"name":"ECS_AGENT_URI","value":"http://127.0.0.1:1"},{"name":"R","value":%q}]}]}`, b.probe(), env))
+			"portMappings":[{"containerPort":8080}],"healthCheck":{"command":["CMD","/bin/probe","exit","0"],"interval":5},
+			"environment":[{"name":"ECS_AGENT_URI","value":"http://127.0.0.1:1"},{"name":"R","value":%q}]}]}`, b.probe(), env))
 	}
 	first := define("1")
 	b.createService(&ecs.CreateServiceInput{ServiceName: new("svc-protect"), TaskDefinition: &first, DesiredCount: new(int32(3))})
@@ -143,7 +144,7 @@ func TestProtectionEndpointByNetworkMode(t *testing.T) {
 	port := free(t, "tcp")
 	address := fmt.Sprintf("127.0.0.1:%d", port)
 	host := b.register(fmt.Sprintf(`{"family":"host-protect","networkMode":"host","containerDefinitions":[{"name":"main","image":%q,"memory":12,"command":["/bin/probe","serve",%q],
-		"portMappings":[{"containerPort":%d}]}]}`, b.probe(), address, port))
+		"healthCheck":{"command":["CMD","/bin/probe","exit","0"],"interval":5},"portMappings":[{"containerPort":%d}]}]}`, b.probe(), address, port))
 	b.createService(&ecs.CreateServiceInput{
 		ServiceName: new("host-protect"), TaskDefinition: &host, DesiredCount: new(int32(1)),
 		DeploymentConfiguration: &types.DeploymentConfiguration{MinimumHealthyPercent: new(int32(0)), MaximumPercent: new(int32(100))},
