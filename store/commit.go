@@ -143,7 +143,7 @@ func (c *core) expectations() []Expect {
 		}
 		e := Expect{Table: c.tables[r.table].name, Key: r.key}
 		if row := durable.tables[r.table].get(r.key); row != nil {
-			e.Revision = row.revision
+			e.Revision = row.revision.Load()
 		}
 		out = append(out, e)
 	}

@@ -70,7 +70,7 @@ func (c *core) decodeAll(records []Record) ([]*row, error) {
 					errs[part] = err
 					return
 				}
-				rows[i] = &row{key: r.Key, value: v, revision: r.Revision}
+				rows[i] = durableRow(r.Key, v, r.Revision)
 			}
 		})
 	}
@@ -137,7 +137,7 @@ func (c *core) decode(commit Commit) ([]*write, error) {
 			if err != nil {
 				return nil, fmt.Errorf("revision %d: %w", commit.Revision, err)
 			}
-			out.row = &row{key: w.Key, value: v, revision: commit.Revision}
+			out.row = durableRow(w.Key, v, commit.Revision)
 		}
 		writes = append(writes, out)
 	}
@@ -225,7 +225,7 @@ func difference(from, to *state) []*write {
 			return true
 		})
 		b.rows.Scan(func(key string, r *row) bool {
-			if have := a.get(key); have == nil || have.revision != r.revision {
+			if have := a.get(key); have == nil || have.revision.Load() != r.revision.Load() {
 				out = append(out, &write{table: n, key: key, row: r})
 			}
 			return true

@@ -2,6 +2,7 @@ package store
 
 import (
 	"strings"
+	"sync/atomic"
 
 	"github.com/tidwall/btree"
 )
@@ -9,12 +10,19 @@ import (
 // degree of the B-trees: small nodes, because every write copies the nodes on its path.
 const degree = 16
 
-// row is one stored record. Immutable but for revision, which belongs to whoever holds core.mu.
+// row is one stored record. Immutable but for raw, which belongs to whoever holds core.mu, and revision.
 type row struct {
 	key      string
 	value    any
-	raw      []byte // JSON; dropped once durable
-	revision int64  // of the log; 0 until durable
+	raw      []byte       // JSON; dropped once durable
+	revision atomic.Int64 // of the log; 0 until durable
+}
+
+// durableRow is a row that the log has.
+func durableRow(key string, value any, revision int64) *row {
+	r := &row{key: key, value: value}
+	r.revision.Store(revision)
+	return r
 }
 
 // state is everything at one moment. Immutable once another goroutine can see it.

@@ -264,7 +264,8 @@ func (c *core) accept(tx *Tx, fence *Fence) *pending {
 func forget(changes []change, revision int64) {
 	for i := range changes {
 		if r := changes[i].new; r != nil {
-			r.raw, r.revision = nil, revision
+			r.raw = nil
+			r.revision.Store(revision)
 		}
 	}
 }

@@ -104,6 +104,15 @@ func (t *Table[T]) Get(r Reader, key string) (T, bool) {
 	return zero, false
 }
 
+// Revision is that of the commit which wrote the record with the key as it is: at a Snapshot of this or a higher Revision it is so. It is 0
+// while the record is not durable yet, which only a Tx sees, and if there is none.
+func (t *Table[T]) Revision(r Reader, key string) int64 {
+	if row := r.get(t.d, key); row != nil {
+		return row.revision.Load()
+	}
+	return 0
+}
+
 // All yields every record in order of keys.
 func (t *Table[T]) All(r Reader) iter.Seq[T] { return t.From(r, "", "") }
 

@@ -184,6 +184,20 @@ var writeRules = []rule{
 			w.want(got.N, i)
 		}
 	}},
+	{"a record's revision is that of its last write, and 0 before that is durable", func(w *world) {
+		w.want(Records.Revision(w.st.Read(), "k"), int64(0))
+		w.put(Record{Key: "k"})
+		first := w.st.Read()
+		w.put(Record{Key: "other"})
+		w.want(Records.Revision(w.st.Read(), "k"), first.Revision())
+		w.update(func(tx *store.Tx) {
+			w.want(Records.Revision(tx, "k"), first.Revision())
+			Records.Put(tx, Record{Key: "k", N: 1})
+			w.want(Records.Revision(tx, "k"), int64(0))
+		})
+		w.want(Records.Revision(first, "k"), first.Revision())
+		w.want(Records.Revision(w.st.Read(), "k"), w.st.Read().Revision())
+	}},
 	{"an error of the closure writes nothing and comes back as it is", func(w *world) {
 		boom := errors.New("boom")
 		err := w.st.Update(w.ctx, func(tx *store.Tx) error { Records.Put(tx, Record{Key: "1"}); return boom })
