@@ -14,8 +14,12 @@ import (
 	"berth/elbv2/haproxy"
 )
 
-// reloadPause is the least time between two reloads. Frames that come meanwhile are served by the next one.
-const reloadPause = time.Second
+// At most reloadBurst reloads begin in as many reloadPauses: a load balancer comes with its listeners and rules in a moment. Frames that come
+// meanwhile are served by the next one.
+const (
+	reloadPause = time.Second
+	reloadBurst = 3
+)
 
 // keeper keeps HAProxy running and at the newest frame. It is one goroutine's.
 type keeper struct {
@@ -23,7 +27,7 @@ type keeper struct {
 	process *process
 	ended   <-chan struct{}
 	stop    context.CancelFunc // of ended
-	loaded  time.Time          // of the last reload
+	loaded  []time.Time        // when the last reloads began, at most reloadBurst
 	started time.Time          // of process
 	good    *rendered          // what process serves; nil before any is known
 	refused string             // digest of what HAProxy refused; it is not tried again before it changes
@@ -138,8 +142,10 @@ func (k *keeper) step(ctx context.Context) time.Duration {
 		k.caughtUp(r.Revision)
 		return k.again(problem)
 	case k.process != nil:
-		if wait := reloadPause - time.Since(k.loaded); wait > 0 {
-			return wait
+		if len(k.loaded) == reloadBurst {
+			if wait := reloadBurst*reloadPause - time.Since(k.loaded[0]); wait > 0 {
+				return wait
+			}
 		}
 	}
 	if err := k.serve(ctx, r, before); err != nil {
@@ -242,7 +248,7 @@ func (k *keeper) run(ctx context.Context) error {
 		return errors.Join(err, p.stop())
 	}
 	k.have(ctx, p)
-	k.loaded, k.started = time.Now(), time.Now()
+	k.started = time.Now()
 	k.log.Info("HAProxy started", "pid", p.pid, "took", time.Since(began).Round(time.Millisecond))
 	wake(k.wakeSlots)
 	return nil
@@ -250,7 +256,8 @@ func (k *keeper) run(ctx context.Context) error {
 
 // reload makes the master start a worker with the new file; the old one keeps the connections that it has.
 func (k *keeper) reload(ctx context.Context) error {
-	k.loaded = time.Now()
+	began := time.Now()
+	k.loaded = append(k.loaded[max(0, len(k.loaded)+1-reloadBurst):], began)
 	before, err := k.master.processes(ctx)
 	if err != nil {
 		return err
@@ -265,7 +272,7 @@ func (k *keeper) reload(ctx context.Context) error {
 	if err := k.serving(ctx, k.process, newest, before.Failed); err != nil {
 		return err
 	}
-	k.log.Info("HAProxy took a new configuration", "took", time.Since(k.loaded).Round(time.Millisecond))
+	k.log.Info("HAProxy took a new configuration", "took", time.Since(began).Round(time.Millisecond))
 	wake(k.wakeSlots)
 	return nil
 }
