@@ -45,7 +45,8 @@ type balance struct {
 // placeFrame is the newest frame of one account and region.
 type placeFrame struct {
 	stale    bool
-	revision uint64          // rises whenever body changes
+	revision uint64          // of the store when body, or written, was first found so
+	written  int64           // elbv2.Written
 	body     json.RawMessage // encoded haproxy.Frame
 }
 
@@ -61,12 +62,14 @@ func (s *Server) frame(place string) placeFrame {
 	}
 	if p.stale {
 		account, region, _ := strings.Cut(place, "/")
-		body, err := json.Marshal(elbv2.FrameFor(s.Store.Read(), account, region, ecs.MachineByInstanceID))
+		r := s.Store.Read()
+		body, err := json.Marshal(elbv2.FrameFor(r, account, region, ecs.MachineByInstanceID))
 		if err != nil {
 			panic("unreachable: a frame of our own cannot be encoded: " + err.Error())
 		}
-		if p.stale = false; p.revision == 0 || !bytes.Equal(body, p.body) {
-			p.revision, p.body = p.revision+1, body
+		written := elbv2.Written(r, account, region)
+		if p.stale = false; p.revision == 0 || written != p.written || !bytes.Equal(body, p.body) {
+			p.revision, p.written, p.body = uint64(r.Revision()), written, body
 		}
 	}
 	return *p
@@ -129,7 +132,11 @@ func (one *session) applyIngress(ctx context.Context, r proto.IngressReport) err
 	if r.Seq <= one.ingressSeq {
 		return nil
 	}
-	gone := elbv2.Forgotten(one.server.Store.Read(), one.instanceARN, r)
+	snapshot := one.server.Store.Read()
+	if r.Revision > uint64(snapshot.Revision()) {
+		r.Revision = 0 // of another store, before this one was restored from a backup
+	}
+	gone := elbv2.Forgotten(snapshot, one.instanceARN, r)
 	now := time.Now()
 	for first, rest := true, r.Targets; first || len(gone) > 0 || len(rest) > 0; first = false {
 		drop, part := min(len(gone), reportChunk), r

@@ -178,9 +178,51 @@ func TestFramesAreGathered(t *testing.T) {
 		g.Protocol = api.ProtocolEnumHTTPS
 		elbv2.TargetGroups.Put(tx, g)
 	})
-	next := a.until(last.Revision, func(in proto.Ingress) bool { return in.Frame.Groups[0].Protocol == "HTTPS" })
-	if next.Revision != last.Revision+1 {
-		t.Errorf("revision %d follows %d", next.Revision, last.Revision)
+	var next proto.Ingress
+	a.want(proto.TypeIngress, &next)
+	if next.Revision <= last.Revision || next.Frame.Groups[0].Protocol != "HTTPS" {
+		t.Errorf("revision %d, %s, follows %d", next.Revision, next.Frame.Groups[0].Protocol, last.Revision)
+	}
+}
+
+// A frame's revision can be compared with that of a write, also if the write leaves the frame as it was.
+func TestTheRevisionOfAFrameIsThatOfTheStore(t *testing.T) {
+	w := newWorld(t)
+	a, welcome, first := w.ingress(w.join("default"))
+	b := w.balance()
+	listener, _ := elbv2.Listeners.Get(w.store.Read(), b.lb.Key()+"/0123456789abcdef")
+	arn := string(listener.ARN())
+	behind := func() int { return len(elbv2.Behind(w.store.Read(), arn)) }
+	has := func(in proto.Ingress) bool {
+		return len(in.Frame.LoadBalancers) == 1 && len(in.Frame.LoadBalancers[0].Listeners) == 1
+	}
+	in := a.until(first.Revision, has)
+	if behind() != 1 {
+		t.Error("a machine that has said nothing is not behind")
+	}
+	a.tell(proto.IngressReport{Seq: 1, Revision: first.Revision, Full: true})
+	if behind() != 1 {
+		t.Error("a machine that follows an earlier frame is not behind")
+	}
+	a.tell(proto.IngressReport{Seq: 2, Revision: in.Revision})
+	if behind() != 0 {
+		t.Error("a machine that follows the frame is behind")
+	}
+	w.update(func(tx *store.Tx) {
+		listener.Tags = map[string]string{"k": "v"}
+		elbv2.Listeners.Put(tx, listener)
+	})
+	if behind() != 1 {
+		t.Error("a machine that can't know of a write is not behind")
+	}
+	again := a.until(in.Revision, has)
+	a.tell(proto.IngressReport{Seq: 3, Revision: again.Revision})
+	if behind() != 0 {
+		t.Error("a machine that follows the frame of a write that changed nothing is behind")
+	}
+	a.tell(proto.IngressReport{Seq: 4, Revision: 1 << 40})
+	if i, _ := elbv2.Ingresses.Get(w.store.Read(), welcome.ContainerInstanceArn); i.Revision != 0 {
+		t.Errorf("a revision of another store is taken: %d", i.Revision)
 	}
 }
 

@@ -120,6 +120,8 @@ func (w *world) ingress(health func(Task) string) {
 		w.write(func(tx *store.Tx) { says(tx, target, state, "") })
 		keys = append(keys, target.Key())
 	}
+	now := w.store.Read().Revision()
+	w.write(func(tx *store.Tx) { follows(tx, now) })
 	v := w.balancing()
 	for _, key := range keys {
 		if _, err := v.Reconcile(w.ctx, key); err != nil {
@@ -129,6 +131,11 @@ func (w *world) ingress(health func(Task) string) {
 	w.leave()
 }
 
+// follows is what the ingress reports when its traffic goes by what was written up to a revision.
+func follows(tx *store.Tx, revision int64) {
+	elbv2.ApplyReport(tx, testIngress, proto.IngressReport{Revision: uint64(revision)}, time.Time{})
+}
+
 // says is what the ingress reports of a target.
 func says(tx *store.Tx, t elbv2.Target, state, probe string) {
 	_, group, _ := strings.Cut(t.Group, testRegion+"/")
@@ -136,7 +143,8 @@ func says(tx *store.Tx, t elbv2.Target, state, probe string) {
 	if state == proto.TargetUnhealthy {
 		st.Reason, st.Description = "Target.ResponseCodeMismatch", "Health checks failed with these codes: [500]"
 	}
-	elbv2.ApplyReport(tx, testIngress, proto.IngressReport{Targets: []proto.TargetStatus{st}}, time.UnixMilli(t.Registered))
+	i, _ := elbv2.Ingresses.Get(tx, testIngress)
+	elbv2.ApplyReport(tx, testIngress, proto.IngressReport{Revision: i.Revision, Targets: []proto.TargetStatus{st}}, time.UnixMilli(t.Registered))
 }
 
 // balancing ends the draining of targets.

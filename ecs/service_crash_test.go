@@ -140,6 +140,8 @@ func (w *world) turnOnce() {
 			return ApplyReport(tx, t.InstanceKey(), w.reported(t, sent[i].DesiredStatus), w.clock)
 		})
 	}
+	now := w.store.Read().Revision()
+	update(func(tx *store.Tx) error { follows(tx, now); return nil })
 	balancing := w.balancing()
 	for target := range elbv2.Targets.All(r) {
 		state := proto.TargetHealthy

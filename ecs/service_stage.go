@@ -72,6 +72,7 @@ func (p *pass) facts(d *Deployment, seen []rollout.Task) rollout.Facts {
 		Requested: d.Status == api.ServiceDeploymentStatusRollbackRequested,
 		Tripped:   p.v.breaker().Tripped(int(d.Failed), int(p.v.Desired)),
 		Broken:    d.broken(p.tx),
+		Behind:    d.behind(p.tx),
 	}
 	for _, t := range seen {
 		side := &f.Others

@@ -2,7 +2,9 @@ package ecs
 
 import (
 	"fmt"
+	"maps"
 	"slices"
+	"strings"
 
 	api "berth/api/ecs"
 	"berth/ecs/rollout"
@@ -56,6 +58,26 @@ func (d Deployment) forward(tx *store.Tx, rule func(*api.AdvancedConfiguration) 
 			_ = elbv2.SetShares(tx, rule(a), shares) // the rule is there and forwards
 		}
 	}
+}
+
+// behind says which machines do not send traffic where the deployment has moved it; empty: all do, or nothing waits for it.
+func (d Deployment) behind(r store.Reader) string {
+	if !d.Life.Awaits() {
+		return ""
+	}
+	rule := productionRule
+	if d.Life.Stage == rollout.TestShift {
+		rule = testRule
+	}
+	said := map[string]string{}
+	for _, b := range d.Balancers {
+		if a := b.AdvancedConfiguration; a != nil {
+			for _, i := range elbv2.Behind(r, rule(a)) {
+				said[i.Instance] = i.Says()
+			}
+		}
+	}
+	return strings.Join(slices.Sorted(maps.Values(said)), "; ")
 }
 
 // serving are the target groups that get traffic of a listener or rule.

@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"cmp"
 	"slices"
 
 	"berth/elbv2"
@@ -24,16 +25,18 @@ func (v ServiceReconciler) healthChanged(old, next *elbv2.TargetHealth) []string
 	return serviceOfTarget(r, t)
 }
 
-// ingressChanged wakes all services behind load balancers when there is one machine more or less whose word counts.
+// ingressChanged wakes all services behind load balancers when there is one machine more or less whose word counts, and those that wait for
+// machines to send traffic where it was moved when one follows.
 func (v ServiceReconciler) ingressChanged(old, next *elbv2.Ingress) (keys []string) {
+	index := byDeploymentBalanced
 	if old != nil && next != nil && old.Connected == next.Connected {
-		return nil
+		if old.Revision == next.Revision {
+			return nil
+		}
+		index = byDeploymentAwaits
 	}
-	place := next
-	if place == nil {
-		place = old
-	}
-	for d := range Deployments.By(v.s.store.Read(), byDeploymentBalanced, place.Account+"/"+place.Region) {
+	place := cmp.Or(next, old)
+	for d := range Deployments.By(v.s.store.Read(), index, place.Account+"/"+place.Region) {
 		keys = append(keys, d.ServiceKey())
 	}
 	return keys

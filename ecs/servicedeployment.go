@@ -109,6 +109,7 @@ const (
 	byDeploymentDefinition = "definition" // task definition key; those that are not gone
 	byDeploymentGroup      = "group"      // ARN of a target group; those that are not gone
 	byDeploymentBalanced   = "balanced"   // account/region; those with target groups or ports of Service Connect that are not gone
+	byDeploymentAwaits     = "awaits"     // account/region; those that wait for machines to follow a shift of traffic
 	byDeploymentNamespace  = "namespace"  // key of the namespace of Service Connect; those that are not gone
 )
 
@@ -119,6 +120,9 @@ var Deployments = store.NewTable("ecs/deployment", Deployment.Key,
 	store.Index(byDeploymentGroup, Deployment.groups),
 	store.Index(byDeploymentBalanced, func(d Deployment) []string {
 		return one(!d.Gone && len(d.Balancers)+len(d.ports()) > 0, d.Account+"/"+d.Region)
+	}),
+	store.Index(byDeploymentAwaits, func(d Deployment) []string {
+		return one(!d.Gone && d.Life != nil && d.Life.Awaits(), d.Account+"/"+d.Region)
 	}),
 	store.Index(byDeploymentNamespace, func(d Deployment) []string { return one(!d.Gone && d.Connect != nil, d.namespaceKey()) }),
 )

@@ -108,6 +108,9 @@ func (d Deployment) explainStage(r store.Reader) []string {
 	}
 	out := []string{fmt.Sprintf("deployment %s%s %s in stage %s since %s, with %g %% of the production traffic", deploymentPrefix, d.Number, how, d.Life.Stage,
 		d.Life.Since.UTC().Format(time.RFC3339), percentOf(d.Life.Production))}
+	if behind := d.behind(r); behind != "" {
+		out = append(out, "it waits until the traffic follows, which it does not yet on "+behind)
+	}
 	for h := range Hooks.By(r, byHookRunning, d.Key()) {
 		c := h.configured(d)
 		if c.TargetType == api.DeploymentLifecycleHookTargetTypePause {

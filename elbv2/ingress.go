@@ -18,7 +18,8 @@ type Ingress struct {
 	Instance string `json:"i"` // ARN of the container instance
 	// Connected says that the machine has a session. Written by: Connected, Reconnected, Disconnected.
 	Connected bool `json:"c,omitzero"`
-	// Of the newest report. Written by: ApplyReport; Connected clears Revision, which counts anew in each session, and Problem.
+	// Of the newest report. Written by: ApplyReport; Connected clears Revision and Problem, which the machine tells anew.
+	// Revision is one of the store: the machine's traffic goes by what was written up to there. 0: that is not known.
 	Revision  uint64                `json:"rev,omitzero"`
 	Loopback  netip.Prefix          `json:"lo,omitzero"`
 	Published map[string]netip.Addr `json:"pub,omitzero"`

@@ -227,6 +227,9 @@ func (i *Ingress) adopt(ctx context.Context) {
 func (i *Ingress) Apply(instance string, in proto.Ingress) {
 	i.mu.Lock()
 	s := &i.state
+	if in.Revision < s.followed {
+		s.followed = 0 // the server has another store
+	}
 	s.saved = saved{Instance: instance, Ingress: in, Claims: s.Claims}
 	s.have, s.behind = true, true
 	i.forgetGone()

@@ -63,3 +63,33 @@ func TestTargetsServeUntilTheRulesThatTakeTheirTrafficAwayHold(t *testing.T) {
 		t.Errorf("%q %v", body, err)
 	}
 }
+
+// A machine says that traffic follows a revision when no new connection is served another way.
+func TestARevisionIsReportedWhenTrafficFollowsIt(t *testing.T) {
+	r := newRig(t)
+	blue, green := backend(t, "blue", well, nil), backend(t, "green", well, nil)
+	const greenID = "targetgroup/green/4444444444444444"
+	frame := func(to string) haproxy.Frame {
+		f := r.frame(blue)
+		other := f.Groups[0]
+		other.ID, other.Targets = greenID, []haproxy.Target{green}
+		f.Groups = []haproxy.Group{other, f.Groups[0]}
+		group := map[string]string{"blue": groupID, "green": greenID}[to]
+		f.LoadBalancers[0].Listeners[0].Rules[0].Action.Groups = []haproxy.Weighted{{Group: group, Weight: 1}}
+		return f
+	}
+	r.apply(frame("blue"))
+	r.awaitState(blue, proto.TargetHealthy)
+	r.await("green is healthy", func() bool { return r.known[key{greenID, green.ID, green.Since}].State == proto.TargetHealthy })
+	for n := range 6 {
+		to := []string{"green", "blue"}[n%2]
+		r.apply(frame(to))
+		r.await("the revision is followed", func() bool { return r.last.Revision == r.revision })
+		for range 20 {
+			r.client.CloseIdleConnections()
+			if body, err := r.get("http://" + r.address(5)); err != nil || body != to {
+				t.Errorf("traffic to %s is followed, and an answer is %q %v", to, body, err)
+			}
+		}
+	}
+}

@@ -80,6 +80,9 @@ func (i *Ingress) syncSlots(ctx context.Context) error {
 	for n, w := range procs.Workers {
 		all[n], err = i.syncWorker(ctx, w, wanted)
 		errs = append(errs, err)
+		if w.Old && all[n].accepts {
+			errs = append(errs, fmt.Errorf("the earlier worker %d still takes connections", w.PID))
+		}
 	}
 	if err := errors.Join(errs...); err != nil {
 		return err
@@ -91,6 +94,8 @@ func (i *Ingress) syncSlots(ctx context.Context) error {
 // served is what one worker has.
 type served struct {
 	slots map[string][]haproxy.Slot // by backend
+	// accepts says of an old worker that it has not heard yet that it is one: it may still take new connections.
+	accepts bool
 	// idle are the connections that clients keep open without a request to a target, by load balancer as backends name it.
 	// Only an old worker's matter: each may bring one more request, which goes by the slots that the worker has.
 	idle map[string]int
@@ -114,7 +119,11 @@ func (i *Ingress) syncWorker(ctx context.Context, w worker, wanted map[string][]
 	}
 	out := served{slots: slots}
 	if w.Old {
-		out.idle = idle(sessions)
+		info, err := i.master.tell(ctx, w, "show info")
+		if err != nil {
+			return served{}, err
+		}
+		out.idle, out.accepts = idle(sessions), strings.Contains(info, "\nStopping: 0\n")
 	}
 	i.mu.Lock()
 	groups := make(map[string]string, len(slots))

@@ -21,6 +21,8 @@ const (
 // Ingress is everything that this machine should balance. A lower revision than one already seen in this session is
 // ignored.
 type Ingress struct {
+	// Revision is one of the server's store, at which the frame was made: it says all that was written up to there. It rises from frame
+	// to frame, and from session to session unless the store was restored from a backup.
 	Revision uint64        `json:"revision"`
 	Frame    haproxy.Frame `json:"frame"`
 }
@@ -29,7 +31,7 @@ type Ingress struct {
 // acknowledged report; the first of a session carries all.
 type IngressReport struct {
 	Seq      uint64 `json:"seq"`
-	Revision uint64 `json:"revision"` // the newest Ingress that traffic follows
+	Revision uint64 `json:"revision"` // of the newest Ingress that traffic follows; 0 if that is not known
 	Full     bool   `json:"full,omitzero"`
 	// Loopback is this machine's /22 of load balancers: base address + Number is where the machine itself reaches one.
 	Loopback netip.Prefix `json:"loopback,omitzero"`

@@ -20,7 +20,7 @@
 //	any stage ── failure ──▶ traffic back to the old revision ─▶ its hooks again ─▶ new tasks stop
 //
 // The new revision takes traffic only when as many of its tasks as are desired are healthy; the old one loses tasks only in
-// CLEAN_UP. In each stage the tasks of each revision are planned for themselves.
+// CLEAN_UP. A stage that moves traffic is over when every machine that carries traffic sends it there. In each stage the tasks of each revision are planned for themselves.
 //
 //	rollout.go  service, task, plan; replicas
 //	daemon.go   one task on each machine

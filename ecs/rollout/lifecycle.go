@@ -10,6 +10,9 @@ import (
 // deployments. Hooks that may take longer have their own time.
 const stageLimit = 24 * time.Hour
 
+// followLimit is how long traffic may take to go where it was moved. Machines that are well take a second or two.
+const followLimit = 5 * time.Minute
+
 // Lifecycle is where a deployment that shifts traffic stands. It is stored; nothing that was decided is anywhere else, so
 // a decision may be made again after a crash.
 type Lifecycle struct {
@@ -18,6 +21,9 @@ type Lifecycle struct {
 	Since time.Time `json:"t"`          // the beginning of the stage, in each step
 	// Shifted is when the traffic was moved that the stage moves; zero: not yet.
 	Shifted time.Time `json:"x,omitzero"`
+	// Followed is when every machine that carries traffic was first seen to send it there; zero: not yet. One that comes later begins
+	// with what is written.
+	Followed time.Time `json:"f,omitzero"`
 	// Production and Test are the new revision's shares of the traffic, in tenths of a percent.
 	Production int `json:"p,omitzero"`
 	Test       int `json:"e,omitzero"`
@@ -56,6 +62,8 @@ type Facts struct {
 	Tripped   bool
 	Alarms    []string // those in ALARM that count
 	Broken    string   // text
+	// Behind says which machines do not send traffic where the stage has moved it, and why; empty: all do.
+	Behind string
 }
 
 // HookState is how far a hook is.
@@ -158,7 +166,29 @@ func (m *Move) wake(now, at time.Time) {
 }
 
 func (m *Move) enter(now time.Time, s Stage) {
-	m.Life.Stage, m.Life.Since, m.Life.Shifted = s, now, time.Time{}
+	m.Life.Stage, m.Life.Since, m.Life.Shifted, m.Life.Followed = s, now, time.Time{}, time.Time{}
+}
+
+// Awaits says that traffic was moved and that it is not known yet that machines send it there.
+func (l Lifecycle) Awaits() bool {
+	return (l.Stage == TestShift || l.Stage == ProductionShift) && !l.Shifted.IsZero() && l.Followed.IsZero()
+}
+
+// followed says whether traffic goes where the stage has moved it, and notes it.
+func (m *Move) followed(now time.Time, f Facts) bool {
+	l := &m.Life
+	if l.Awaits() && f.Behind == "" {
+		l.Followed = now
+	}
+	if l.Awaits() {
+		m.wake(now, l.Shifted.Add(followLimit))
+	}
+	return !l.Awaits()
+}
+
+// overdue says that the time is over in which traffic was to go where it was moved.
+func (l Lifecycle) overdue(now time.Time) bool {
+	return l.Awaits() && !now.Before(l.Shifted.Add(followLimit))
 }
 
 // limit is when the stage has lasted too long.
@@ -188,6 +218,8 @@ func (l Lifecycle) failure(now time.Time, f Facts, hooks []Hook) string {
 		return rolled + "because of alarm(s) in state ALARM: " + strings.Join(f.Alarms, ", ") + "."
 	case f.Broken != "":
 		return rolled + "because of invalid networking configuration" + f.Broken
+	case f.Behind != "" && l.overdue(now):
+		return rolled + fmt.Sprintf("because traffic did not follow the %s lifecycle stage within %d minutes: %s", l.Stage, int(followLimit.Minutes()), f.Behind)
 	}
 	for _, h := range hooks {
 		failed := h.State == HookFailed
@@ -234,8 +266,11 @@ func (m *Move) forward(now time.Time, s Shift, f Facts, hooks []Hook) {
 			if s.Tested {
 				l.Test, m.SetTest = All, true
 			}
-		case m.hooked(now, hooks):
-			m.enter(now, PostTestShift)
+		default:
+			followed := m.followed(now, f)
+			if m.hooked(now, hooks) && followed {
+				m.enter(now, PostTestShift)
+			}
 		}
 	case PreProductionShift:
 		if m.hooked(now, hooks) && ready {
@@ -285,14 +320,15 @@ func (m *Move) shift(now time.Time, s Shift, f Facts, hooks []Hook) {
 		}
 		return
 	}
-	if !m.hooked(now, hooks) {
+	followed := m.followed(now, f)
+	if !m.hooked(now, hooks) || !followed {
 		return
 	}
 	if l.Step >= len(steps)-1 {
 		m.enter(now, PostProductionShift)
 		return
 	}
-	if over := l.Shifted.Add(s.StepBake); now.Before(over) {
+	if over := l.Followed.Add(s.StepBake); now.Before(over) {
 		m.Wake = 0 // the bake time may be as long as a stage
 		m.wake(now, over)
 		return
@@ -330,7 +366,8 @@ func (m *Move) back(now time.Time, s Shift, f Facts, hooks []Hook) {
 			}
 			return
 		}
-		if !m.hooked(now, hooks) && !late {
+		followed := m.followed(now, f) || l.overdue(now)
+		if !m.hooked(now, hooks) && !late || !followed {
 			return
 		}
 		if l.Stage == ProductionShift && s.Tested {

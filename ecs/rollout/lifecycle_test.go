@@ -259,6 +259,11 @@ func TestFailureAtEachStageRollsBack(t *testing.T) {
 		{"request in the shift", at(ProductionShift, func(v *town) { v.facts.Requested = v.share > 0 }), "on request.", "PRODUCTION_TRAFFIC_SHIFT p0 t0 TEST_TRAFFIC_SHIFT p0 t0 CLEAN_UP rolled back"},
 		{"alarm in the bake time", at(BakeTime, func(v *town) { v.facts.Alarms = []string{"errors", "slow"} }), "because of alarm(s) in state ALARM: errors, slow.", "PRODUCTION_TRAFFIC_SHIFT p0 t0 TEST_TRAFFIC_SHIFT p0 t0 CLEAN_UP rolled back"},
 		{"request in the end, when old tasks are gone", at(CleanUp, func(v *town) { v.facts.Requested = true }), "on request.", "PRODUCTION_TRAFFIC_SHIFT p0 t0 TEST_TRAFFIC_SHIFT p0 t0 CLEAN_UP rolled back"},
+		{"a machine that does not follow the test traffic", at(TestShift, func(v *town) { v.facts.Behind = "machine m: HAProxy refuses" }),
+			"because traffic did not follow the TEST_TRAFFIC_SHIFT lifecycle stage within 5 minutes: machine m: HAProxy refuses", "TEST_TRAFFIC_SHIFT t0 CLEAN_UP rolled back"},
+		{"a machine that does not follow the traffic", at(ProductionShift, func(v *town) { v.facts.Behind = "machine m" }),
+			"because traffic did not follow the PRODUCTION_TRAFFIC_SHIFT lifecycle stage within 5 minutes: machine m",
+			"PRODUCTION_TRAFFIC_SHIFT p0 t0 TEST_TRAFFIC_SHIFT p0 t0 CLEAN_UP rolled back"},
 		{"load balancer", at(PostScaleUp, func(v *town) { v.facts.Broken = ". One or more rules not found" }), "because of invalid networking configuration. One or more rules not found", "CLEAN_UP rolled back"},
 	} {
 		v := newTown(BlueGreen, 2)
@@ -309,6 +314,40 @@ func TestTrafficReturnsWhenTheOldRevisionCanServe(t *testing.T) {
 	}
 }
 
+// A stage that moves traffic goes on when the traffic has followed, and counts its time from then; a machine that comes to carry traffic
+// later changes nothing.
+func TestAStageThatMovesTrafficWaitsUntilItFollows(t *testing.T) {
+	for _, row := range []struct {
+		stage, next Stage
+		back        bool
+	}{{TestShift, PostTestShift, false}, {ProductionShift, PostProductionShift, false}, {ProductionShift, TestShift, true}, {TestShift, CleanUp, true}} {
+		l := Lifecycle{Stage: row.stage, Since: noon, Back: row.back, Moved: true}
+		s, f := Shift{Kind: BlueGreen, Tested: true}, Facts{Desired: 1, HasBlue: true, Green: Side{Healthy: 1, Left: 1}, Blue: Side{Healthy: 1, Left: 1}}
+		f.Behind = "machine m"
+		m := l.Next(noon, s, f)
+		if m = m.Life.Next(noon, s, f); m.Life.Stage != row.stage || !m.Life.Awaits() || m.Wake != followLimit {
+			t.Errorf("%s: goes to %s, wakes in %s", row.stage, m.Life.Stage, m.Wake)
+		}
+		late := m.Life.Next(noon.Add(followLimit), s, f)
+		if row.back && late.Life.Stage != row.next {
+			t.Errorf("a rollback waits for ever in %s", late.Life.Stage)
+		}
+		f.Behind = ""
+		if m = m.Life.Next(noon.Add(time.Second), s, f); m.Life.Stage != row.next {
+			t.Errorf("%s: stays in %s", row.stage, m.Life.Stage)
+		}
+	}
+	s, f := Shift{Kind: Canary, Percent: 200, StepBake: time.Minute}, Facts{Desired: 1, HasBlue: true, Green: Side{Healthy: 1}, Blue: Side{Healthy: 1}}
+	l := Lifecycle{Stage: ProductionShift, Since: noon, Shifted: noon, Followed: noon.Add(10 * time.Second), Production: 200, Moved: true}
+	f.Behind = "machine new"
+	if m := l.Next(noon.Add(time.Minute), s, f); m.Life.Step != 0 || m.Wake != 10*time.Second {
+		t.Errorf("step %d, wakes in %s", m.Life.Step, m.Wake)
+	}
+	if m := l.Next(noon.Add(70*time.Second), s, f); m.Life.Step != 1 {
+		t.Error("a step waits again for a machine that came later")
+	}
+}
+
 // TestLifecycleLaws runs deployments under random failures and holds every decision against the laws.
 func TestLifecycleLaws(t *testing.T) {
 	rapid.Check(t, func(rt *rapid.T) {
@@ -329,9 +368,15 @@ func TestLifecycleLaws(t *testing.T) {
 		}
 		var full time.Time
 		for range 3000 {
-			before, f := v.share, v.know()
+			if v.facts.Behind = ""; rapid.IntRange(0, 2).Draw(rt, "behind") == 0 {
+				v.facts.Behind = "machine m"
+			}
+			before, f, was := v.share, v.know(), v.life
 			lawOfCrash(rt, v, f)
 			m := v.decide()
+			if m.Life.Stage != was.Stage && was.Awaits() && f.Behind != "" && m.Fail == "" && !was.overdue(v.now) {
+				rt.Fatalf("%s ends although %s is behind", was.Stage, f.Behind)
+			}
 			if v.ended {
 				lawOfTheEnd(rt, v, m)
 				return

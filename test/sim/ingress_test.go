@@ -17,8 +17,9 @@ import (
 )
 
 const (
-	checkTime = 3 * time.Second // from a new target to its first verdict, and from a change of its health to the next
-	drainTime = time.Second     // how long requests last that are open when a target leaves
+	reloadTime = 400 * time.Millisecond // from a frame to traffic that follows it
+	checkTime  = 3 * time.Second        // from a new target to its first verdict, and from a change of its health to the next
+	drainTime  = time.Second            // how long requests last that are open when a target leaves
 )
 
 // ingress is the part of a simulated machine that carries load balancers' traffic. It follows the frames, finds targets healthy unless
@@ -33,6 +34,10 @@ type ingress struct {
 	mu       sync.Mutex // guards what follows
 	revision uint64     // of the present session; 0 before its first frame
 	frame    haproxy.Frame
+	followed uint64                         // newest revision that traffic follows, of any session
+	served   haproxy.Frame                  // of followed
+	reload   time.Duration                  // from a frame to traffic that follows it
+	problem  string                         // why traffic follows nothing any more
 	states   map[string]*proto.TargetStatus // by group, a blank and target
 	sick     map[string]bool                // targets, by ID, that fail their checks
 	held     bool                           // open requests do not end
@@ -41,7 +46,7 @@ type ingress struct {
 // joinIngress makes a machine with the ingress role.
 func (w *world) joinIngress(name, address string) *machine {
 	w.Helper()
-	return w.joinWith(name, &ingress{address: address, states: map[string]*proto.TargetStatus{}, sick: map[string]bool{}})
+	return w.joinWith(name, &ingress{address: address, reload: reloadTime, states: map[string]*proto.TargetStatus{}, sick: map[string]bool{}})
 }
 
 // begin forgets what belongs to the last session; what the machine knows of targets stays.
@@ -63,6 +68,10 @@ func (i *ingress) follow(body []byte) {
 		i.m.w.Errorf("revision %d follows %d", in.Revision, i.revision)
 	}
 	i.revision, i.frame = in.Revision, in.Frame
+	if in.Revision < i.followed {
+		i.m.w.Errorf("revision %d comes after %d was followed", in.Revision, i.followed)
+	}
+	go i.serve(i.reload, in)
 	var changed []string
 	there := map[string]bool{}
 	for _, g := range in.Frame.Groups {
@@ -90,6 +99,36 @@ func (i *ingress) follow(body []byte) {
 	}
 	i.mu.Unlock()
 	i.report(full, changed...)
+}
+
+// serve makes the traffic go by a frame, unless a newer one has come or something hinders.
+func (i *ingress) serve(after time.Duration, in proto.Ingress) {
+	time.Sleep(after)
+	i.mu.Lock()
+	if in.Revision != i.revision {
+		i.mu.Unlock()
+		return
+	}
+	if i.problem == "" {
+		i.followed, i.served = in.Revision, in.Frame
+	}
+	i.mu.Unlock()
+	i.report(false)
+}
+
+// fail makes the machine follow nothing any more.
+func (i *ingress) fail(problem string) {
+	i.mu.Lock()
+	i.problem = problem
+	i.mu.Unlock()
+	i.report(false)
+}
+
+// slow sets how long the machine takes to follow a frame.
+func (i *ingress) slow(reload time.Duration) {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	i.reload = reload
 }
 
 // check gives a verdict on a target that stays.
@@ -123,23 +162,21 @@ func (i *ingress) letGo(after time.Duration, key string, since int64) {
 	i.report(false, key)
 }
 
-// report tells the states of targets.
+// report tells what traffic follows, and the states of targets.
 func (i *ingress) report(full bool, keys ...string) {
 	slices.Sort(keys)
 	i.reporting.Lock()
 	defer i.reporting.Unlock()
 	i.seq++
 	i.mu.Lock()
-	r := proto.IngressReport{Seq: i.seq, Revision: i.revision, Full: full}
+	r := proto.IngressReport{Seq: i.seq, Revision: i.followed, Problem: i.problem, Full: full}
 	for _, key := range slices.Compact(keys) {
 		if s := i.states[key]; s != nil {
 			r.Targets = append(r.Targets, *s)
 		}
 	}
 	i.mu.Unlock()
-	if full || len(r.Targets) > 0 {
-		i.m.send(proto.TypeIngressReport, r)
-	}
+	i.m.send(proto.TypeIngressReport, r)
 }
 
 // setHealth makes checks of a target, by ID such as i-0123:80, fail or pass from now on.

@@ -1,6 +1,7 @@
 package sim
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
@@ -45,11 +46,18 @@ func (w *world) rules(blue, green string) (production, tests string) {
 // shifted has two machines and the service web of two tasks whose deployments shift traffic; the first is over.
 func shifted(w *world, config types.DeploymentConfiguration) (production string) {
 	w.Helper()
+	production, _ = shiftedTwo(w, config)
+	return production
+}
+
+// shiftedTwo is shifted, and tells the rule of test traffic besides.
+func shiftedTwo(w *world, config types.DeploymentConfiguration) (production, tests string) {
+	w.Helper()
 	w.joinIngress("a", "10.0.0.1")
 	w.joinIngress("b", "10.0.0.2")
 	w.defineWeb()
 	blue, green := w.group("blue"), w.group("green")
-	production, tests := w.rules(blue, green)
+	production, tests = w.rules(blue, green)
 	config.DeploymentCircuitBreaker = &types.DeploymentCircuitBreaker{Enable: true, Rollback: true}
 	_, err := w.ecs.CreateService(w.Context(), &sdk.CreateServiceInput{
 		ServiceName: new("web"), TaskDefinition: new("web"), DesiredCount: new(int32(2)), DeploymentConfiguration: &config,
@@ -61,7 +69,7 @@ func shifted(w *world, config types.DeploymentConfiguration) (production string)
 		w.Fatal(err)
 	}
 	w.over(production, "SUCCESSFUL", 0)
-	return production
+	return production, tests
 }
 
 func (w *world) serviceDeployment() types.ServiceDeployment {
@@ -99,6 +107,45 @@ func (w *world) takesTraffic(production string, least int) {
 		for _, m := range w.machines {
 			if n := m.ingress.healthyIn(s.Group); s.Weight > 0 && n < least {
 				w.Errorf("%s sends %d of the traffic to %s, where %d targets take it; at least %d should", m.name, s.Weight, s.Group, n, least)
+			}
+		}
+	}
+}
+
+// serves is where the machine's traffic of a rule goes, as shares shows it.
+func (i *ingress) serves(arn string) string {
+	i.mu.Lock()
+	defer i.mu.Unlock()
+	for _, lb := range i.served.LoadBalancers {
+		for _, l := range lb.Listeners {
+			for _, rule := range l.Rules {
+				if !strings.HasSuffix(arn, "/"+lb.ID+"/"+l.ID+"/"+rule.ID) {
+					continue
+				}
+				out := ""
+				for _, g := range rule.Action.Groups {
+					out += fmt.Sprintf("%s %d, ", g.Group, g.Weight)
+				}
+				return out
+			}
+		}
+	}
+	return ""
+}
+
+// wantFollowed checks that all machines that are there send the traffic of the rules where these say.
+func (w *world) wantFollowed(rules ...string) {
+	w.Helper()
+	for _, rule := range rules {
+		shares, _ := elbv2.Shares(w.store.Read(), rule)
+		want := ""
+		for _, s := range shares {
+			_, group, _ := strings.Cut(s.Group, ":targetgroup/")
+			want += fmt.Sprintf("targetgroup/%s %d, ", group, s.Weight)
+		}
+		for _, m := range w.machines {
+			if got := m.ingress.serves(rule); got != want && !m.cable.isOut() {
+				w.Errorf("in %s %s sends the traffic to %s; the rule says %s", w.serviceDeployment().LifecycleStage, m.name, got, want)
 			}
 		}
 	}
@@ -200,6 +247,80 @@ func TestARollbackAtEachPauseReturnsTheTraffic(t *testing.T) {
 			})
 		}
 	}
+}
+
+func TestAStageThatMovesTrafficIsOverWhenEveryMachineFollows(t *testing.T) {
+	for name, config := range strategies() {
+		t.Run(name, func(t *testing.T) {
+			scenario(t, func(w *world) {
+				production, tests := shiftedTwo(w, config)
+				w.machines[1].ingress.slow(20 * time.Second)
+				w.defineWeb()
+				config := config
+				config.LifecycleHooks = pauses()
+				w.update(sdk.UpdateServiceInput{TaskDefinition: new("web"), DeploymentConfiguration: &config})
+				shown := map[types.ServiceDeploymentLifecycleStage]int{}
+				for range 600 {
+					d := w.serviceDeployment()
+					if d.FinishedAt != nil {
+						break
+					}
+					shown[d.LifecycleStage]++
+					switch d.LifecycleStage {
+					case types.ServiceDeploymentLifecycleStagePostTestTrafficShift:
+						w.wantFollowed(tests)
+					case types.ServiceDeploymentLifecycleStagePostProductionTrafficShift, types.ServiceDeploymentLifecycleStageBakeTime:
+						w.wantFollowed(tests, production)
+					}
+					w.answer(types.DeploymentLifecycleHookActionContinue)
+					w.watch(time.Second, 2)
+				}
+				w.over(production, "SUCCESSFUL", 2)
+				for _, stage := range []types.ServiceDeploymentLifecycleStage{"TEST_TRAFFIC_SHIFT", "PRODUCTION_TRAFFIC_SHIFT"} {
+					if shown[stage] < 19 {
+						t.Errorf("%s was over after %d s; the rule says when the slow machine follows", stage, shown[stage])
+					}
+				}
+			})
+		})
+	}
+}
+
+func TestAMachineThatIsLostInAShiftIsNotWaitedFor(t *testing.T) {
+	scenario(t, func(w *world) {
+		production := shifted(w, strategies()["blue/green"])
+		w.machines[1].ingress.fail("HAProxy refuses the configuration")
+		w.defineWeb()
+		w.update(sdk.UpdateServiceInput{TaskDefinition: new("web")})
+		for w.serviceDeployment().LifecycleStage != types.ServiceDeploymentLifecycleStageTestTrafficShift {
+			w.watch(time.Second, 0)
+		}
+		w.watch(time.Minute, 0)
+		if stage := w.serviceDeployment().LifecycleStage; stage != types.ServiceDeploymentLifecycleStageTestTrafficShift {
+			t.Errorf("the deployment is in %s; the rule says that it waits for a machine that is connected", stage)
+		}
+		w.machines[1].cable.pull()
+		w.watch(3*heartbeat+time.Second, 0)
+		w.wantFollowed(production)
+		if stage := w.serviceDeployment().LifecycleStage; stage != types.ServiceDeploymentLifecycleStageBakeTime {
+			t.Errorf("the deployment is in %s; the rule says that it does not wait for a machine that is lost", stage)
+		}
+	})
+}
+
+func TestAMachineThatCannotFollowFailsTheDeployment(t *testing.T) {
+	scenario(t, func(w *world) {
+		production := shifted(w, strategies()["blue/green"])
+		w.machines[1].ingress.fail("HAProxy refuses the configuration: no such thing")
+		w.defineWeb()
+		w.update(sdk.UpdateServiceInput{TaskDefinition: new("web")})
+		d := w.over(production, "ROLLBACK_SUCCESSFUL", 2)
+		if want := "did not follow the TEST_TRAFFIC_SHIFT lifecycle stage within 5 minutes: machine "; !strings.Contains(*d.StatusReason, want) ||
+			!strings.HasSuffix(*d.StatusReason, " (HAProxy refuses the configuration: no such thing)") {
+			t.Errorf("reason: %s", *d.StatusReason)
+		}
+		w.wantService("ACTIVE 2/2/0 COMPLETED")
+	})
 }
 
 func TestARevisionWhoseTargetsFailNeverGetsTraffic(t *testing.T) {
