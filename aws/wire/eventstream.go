@@ -13,6 +13,11 @@ import (
 	"berth/aws"
 )
 
+// beforeStream is how long after its request a stream begins. smithy-go (seen in 1.28.9) closes a request's body when the answer's head is
+// there, while net/http may still look for the end of that body; it then finds io.EOF from WriteTo, which counts as a failed write,
+// and net/http closes the connection under the stream. AWS is far enough away that nobody sees it there.
+const beforeStream = 100 * time.Millisecond
+
 // stream sends the output of op as application/vnd.amazon.eventstream: first its other members as initial-response, then
 // each event. It ends when the stream's function returns. Only the JSON protocol has such operations.
 func (f *frontDoor) stream(c *call, op *aws.Operation, out any) error {
@@ -31,6 +36,11 @@ func (f *frontDoor) stream(c *call, op *aws.Operation, out any) error {
 			return err
 		}
 		return control.Flush()
+	}
+	select {
+	case <-time.After(beforeStream):
+	case <-c.r.Context().Done():
+		return nil
 	}
 	c.w.Header().Set("Content-Type", "application/vnd.amazon.eventstream")
 	if err := write(frame("event", "initial-response", initial)); err != nil {
