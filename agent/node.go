@@ -36,8 +36,9 @@ type node struct {
 	runners map[string]*runner
 	running sync.WaitGroup
 	filling sync.Mutex // held while a volume is filled
-	// creating is held while a container is made: more at once than this only get in each other's way.
-	creating chan struct{}
+	// creating and removing are held while a container is made or removed: more at once than this only get in each other's way. One
+	// that cannot be removed holds its place for long, so there are more of those.
+	creating, removing chan struct{}
 	// welcome is closed at the first welcome of this process, when it is known how registries are reached.
 	welcome     chan struct{}
 	welcomeOnce sync.Once
@@ -65,7 +66,7 @@ func openNode(cfg *Config) (*node, error) {
 		return nil, err
 	}
 	n := &node{cfg: cfg, log: cfg.Log, journal: j, outbox: newOutbox(seq), endpoints: ends, runners: map[string]*runner{},
-		creating: make(chan struct{}, max(4, 2*runtime.NumCPU())), welcome: make(chan struct{})}
+		creating: make(chan struct{}, max(4, 2*runtime.NumCPU())), removing: make(chan struct{}, max(16, 4*runtime.NumCPU())), welcome: make(chan struct{})}
 	n.logs = newLogShipper(cfg.logsDir(), cfg.Log)
 	return n, nil
 }

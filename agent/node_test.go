@@ -243,6 +243,60 @@ func TestCreateThatHangsEndsInTime(t *testing.T) {
 	})
 }
 
+// Hundreds of containers that are made before it are no reason to give up.
+func TestCreateThatWaitsForItsTurnIsNotLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		free := busy(r.n.creating)
+		r.assign("RUNNING", "web")
+		time.Sleep(2 * createLimit)
+		r.want(statusPending)
+		free()
+		r.want(statusRunning)
+	})
+}
+
+func TestCreateThatWaitsForItsTurnIsLeftOutWhenTheTaskStops(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		free := busy(r.n.creating)
+		r.assign("RUNNING", "web")
+		r.assign("STOPPED", "web")
+		free()
+		s := r.want(statusStopped)
+		if n := r.m.count("create web"); n != 0 || s.Containers[0].ExitCode != nil || s.StoppedReason != "asked" {
+			t.Errorf("made %d times, got %+v", n, s)
+		}
+	})
+}
+
+func TestRemovalThatWaitsForItsTurnIsNotLate(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		r := newRig(t)
+		r.assign("RUNNING", "web")
+		free := busy(r.n.removing)
+		r.assign("STOPPED", "web")
+		time.Sleep(2 * dropLimit)
+		if n := r.m.count("remove web"); n != 0 {
+			t.Errorf("tried %d times", n)
+		}
+		free()
+		r.want(statusStopped)
+	})
+}
+
+// busy takes all places, until they are free.
+func busy(places chan struct{}) (free func()) {
+	for range cap(places) {
+		places <- struct{}{}
+	}
+	return func() {
+		for range cap(places) {
+			<-places
+		}
+	}
+}
+
 func TestSequenceRisesAcrossRestarts(t *testing.T) {
 	dir := t.TempDir()
 	last := uint64(0)

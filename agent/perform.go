@@ -36,7 +36,7 @@ func (r *runner) job(a action) (func(context.Context) result, time.Duration) {
 	case doLogs:
 		return fail(r.logsJob(c)), prepareLimit
 	case doCreate:
-		return fail(r.createJob(c)), createLimit
+		return fail(r.createJob(a, c)), createLimit
 	case doStart:
 		return r.startJob(c), startLimit
 	case doProbe:
@@ -50,7 +50,7 @@ func (r *runner) job(a action) (func(context.Context) result, time.Duration) {
 		}
 		return fail(func(ctx context.Context) error { return reset(ctx, id) }), dropLimit
 	case doDropContainer:
-		return fail(r.dropContainerJob(c)), dropLimit
+		return fail(r.dropContainerJob(a, c)), dropLimit
 	case doDetach:
 		id := c.ID
 		return fail(func(ctx context.Context) error { return r.node.cfg.Deps.Network.Detach(ctx, id) }), dropLimit
@@ -109,14 +109,12 @@ func (r *runner) logsJob(c *container) func(context.Context) error {
 	}
 }
 
-// createJob writes the files that the container sees in /etc and creates it.
-func (r *runner) createJob(c *container) func(context.Context) error {
+// createJob writes the files that the container sees in /etc and creates it. Waiting for its turn has no limit: that hundreds of
+// containers are to be made is no failure of the last.
+func (r *runner) createJob(a action, c *container) func(context.Context) error {
 	spec, files, err := r.containerSpec(c)
 	id, again := c.ID, r.adopted && !c.Ran
-	return func(ctx context.Context) error {
-		if err != nil {
-			return err
-		}
+	prepare := func(ctx context.Context) error {
 		if again { // an earlier agent may have left half of it
 			if err := r.node.cfg.Deps.Runtime.Remove(ctx, id); err != nil {
 				return err
@@ -125,10 +123,25 @@ func (r *runner) createJob(c *container) func(context.Context) error {
 		if err := r.node.fill(ctx, spec.Image, spec.Mounts); err != nil {
 			return err
 		}
-		if err := files.write(); err != nil {
+		return files.write()
+	}
+	create := func(ctx context.Context) error { return r.node.cfg.Deps.Runtime.Create(ctx, spec) }
+	return func(ctx context.Context) error {
+		if err != nil {
 			return err
 		}
-		if err := r.node.create(ctx, spec); err != nil {
+		if err := within(ctx, a, createLimit, prepare); err != nil {
+			return err
+		}
+		free, err := turn(ctx, r.node.creating)
+		if err != nil {
+			return err
+		}
+		defer free()
+		if r.stopping.Load() {
+			return errors.New("the task stops")
+		}
+		if err := within(ctx, a, createLimit, create); err != nil {
 			return err
 		}
 		r.node.logs.resume(id)
@@ -136,14 +149,14 @@ func (r *runner) createJob(c *container) func(context.Context) error {
 	}
 }
 
-func (n *node) create(ctx context.Context, c Container) error {
+// turn waits for a place in a channel, which free gives up.
+func turn(ctx context.Context, places chan struct{}) (free func(), err error) {
 	select {
-	case n.creating <- struct{}{}:
+	case places <- struct{}{}:
+		return func() { <-places }, nil
 	case <-ctx.Done():
-		return context.Cause(ctx)
+		return nil, context.Cause(ctx)
 	}
-	defer func() { <-n.creating }()
-	return n.cfg.Deps.Runtime.Create(ctx, c)
 }
 
 func (r *runner) startJob(c *container) func(context.Context) result {
@@ -174,10 +187,15 @@ func (r *runner) signalJob(c *container, do verb) func(context.Context) error {
 	return func(ctx context.Context) error { return r.node.cfg.Deps.Runtime.Signal(ctx, id, int(signal), all) }
 }
 
-func (r *runner) dropContainerJob(c *container) func(context.Context) error {
+func (r *runner) dropContainerJob(a action, c *container) func(context.Context) error {
 	id := c.ID
 	return func(ctx context.Context) error {
-		if err := r.node.cfg.Deps.Runtime.Remove(ctx, id); err != nil {
+		free, err := turn(ctx, r.node.removing)
+		if err != nil {
+			return err
+		}
+		defer free()
+		if err := within(ctx, a, dropLimit, func(ctx context.Context) error { return r.node.cfg.Deps.Runtime.Remove(ctx, id) }); err != nil {
 			return err
 		}
 		r.node.logs.ended(id)

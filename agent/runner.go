@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"sync/atomic"
 	"time"
 
 	"berth/agent/proto"
@@ -26,6 +27,8 @@ type runner struct {
 	watched map[string]bool // containers whose end is waited for
 	unsaved bool            // the journal could not be written
 	saved   string          // status in the journal
+
+	stopping atomic.Bool // what waits to be made need not be made
 }
 
 // event is something that happened to the task.
@@ -158,6 +161,7 @@ func (r *runner) assigned(want proto.Task, def *ecs.TaskDefinition) {
 
 // cancelStart ends work that a stopping task has no use for.
 func (r *runner) cancelStart() {
+	r.stopping.Store(true)
 	for a, cancel := range r.cancels {
 		switch a.Do {
 		case doPull, doNetwork, doLogs, doProbe, doVolumes:
@@ -169,16 +173,18 @@ func (r *runner) cancelStart() {
 // launch begins one action. Its result comes back as an event.
 func (r *runner) launch(ctx context.Context, a action) {
 	job, limit := r.job(a)
-	actionCtx, cancel := context.WithTimeoutCause(ctx, limit, &timeout{a, limit})
+	actionCtx, cancel := context.WithCancel(ctx)
 	r.cancels[a] = cancel
 	r.node.running.Go(func() {
 		defer cancel()
 		began := time.Now().UTC()
-		res := job(actionCtx)
-		res.began = began
-		if late, ok := errors.AsType[*timeout](context.Cause(actionCtx)); ok && res.err != nil {
-			res.err = late.explain(res.err)
+		var res result
+		if a.Do == doCreate || a.Do == doDropContainer { // they wait for their turn first, and limit themselves
+			res = job(actionCtx)
+		} else {
+			res.err = within(actionCtx, a, limit, func(ctx context.Context) error { res = job(ctx); return res.err })
 		}
+		res.began = began
 		if ctx.Err() != nil {
 			return // the agent ends: its own cancelling is not a failure of the task
 		}
@@ -188,6 +194,17 @@ func (r *runner) launch(ctx context.Context, a action) {
 			t.done(a, res, now)
 		})
 	})
+}
+
+// within runs a part of an action that may take so long.
+func within(ctx context.Context, a action, limit time.Duration, work func(context.Context) error) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, limit, &timeout{a, limit})
+	defer cancel()
+	err := work(ctx)
+	if late, ok := errors.AsType[*timeout](context.Cause(ctx)); ok && err != nil {
+		return late.explain(err)
+	}
+	return err
 }
 
 func (r *runner) note(a action, res result) {
