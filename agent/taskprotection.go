@@ -55,11 +55,11 @@ func protectionErrorOf(task, code, message string) protectionAnswer {
 	return protectionAnswer{Error: &protectionError{Arn: task, Code: code, Message: message}}
 }
 
-// Requests that are none for protection. The text is the answer.
+// Requests that are none for protection. The texts are ECS's, but for that of the size.
 var (
 	errBadProtection     = errors.New("UpdateTaskProtection: failed to decode request")
 	errLargeProtection   = errors.New("UpdateTaskProtection: the request is too large")
-	errWithoutProtection = errors.New("Invalid request: does not contain 'ProtectionEnabled' field") //nolint:staticcheck // ECS's text
+	errWithoutProtection = errors.New("Invalid request: does not contain 'ProtectionEnabled' field")
 )
 
 func readNothing(*http.Request) (protectionRequest, error) { return protectionRequest{}, nil }
@@ -123,7 +123,7 @@ func (e *endpoints) protect(r *http.Request, task string, read func(*http.Reques
 		err = json.Unmarshal(text, &out)
 	}
 	if err != nil {
-		e.log.Warn("a task was not told of its protection", "task", task, "err", err)
+		e.log.Debug("a task was not told of its protection", "task", task, "err", err)
 		return unanswered(task, err)
 	}
 	return answered(task, out)

@@ -22,5 +22,5 @@
 //	ingress.go    what machines balance, what they say of targets
 //	metrics.go    what machines count for load balancers
 //	taskprotection.go  what tasks say of their own protection
-//	limiter.go    how often an address may try to join
+//	limiter.go    how often an address may try to join, and tasks ask
 package dispatch

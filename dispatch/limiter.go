@@ -9,31 +9,39 @@ import (
 	"golang.org/x/time/rate"
 )
 
-// Attempts to join, for each address.
+// Limits of what is asked.
 const (
-	joinEvery    = time.Second
-	joinBurst    = 20
-	limitedAtOne = 4096 // addresses that are remembered
+	joinRate  = 1 // attempts a second to join, for each address
+	joinBurst = 20
+	// Requests of tasks for their protection, for each account and region. Source: ECS service quotas, throttling of task protection.
+	protectionRate  = 80
+	protectionBurst = 200
+	limitedAtOne    = 4096 // addresses that are remembered
 )
 
-// limiter bounds attempts by address.
+// limiter bounds how often something is asked, by who asks.
 type limiter struct {
+	rate  rate.Limit // a second
+	burst int
+
 	mu sync.Mutex // guards by
 	by map[string]*rate.Limiter
 }
 
-func newLimiter() *limiter { return &limiter{by: map[string]*rate.Limiter{}} }
+func newLimiter(every rate.Limit, burst int) *limiter {
+	return &limiter{rate: every, burst: burst, by: map[string]*rate.Limiter{}}
+}
 
-func (l *limiter) allow(address string, now time.Time) bool {
+func (l *limiter) allow(who string, now time.Time) bool {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	one := l.by[address]
+	one := l.by[who]
 	if one == nil {
 		if len(l.by) >= limitedAtOne {
 			clear(l.by) // forgetting is cheaper than being filled up
 		}
-		one = rate.NewLimiter(rate.Every(joinEvery), joinBurst)
-		l.by[address] = one
+		one = rate.NewLimiter(l.rate, l.burst)
+		l.by[who] = one
 	}
 	return one.AllowN(now, 1)
 }

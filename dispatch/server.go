@@ -43,7 +43,8 @@ type Config struct {
 // Server is the control plane's end of the agent protocol.
 type Server struct {
 	Config
-	joins   *limiter
+	joins, protections *limiter
+
 	balance balance
 	naming  naming
 
@@ -68,7 +69,8 @@ func New(c Config) *Server {
 	if c.Heartbeat == 0 {
 		c.Heartbeat = DefaultHeartbeat
 	}
-	return &Server{Config: c, joins: newLimiter(), sessions: map[string]*session{}, byMachine: map[string]*session{}, balance: balance{places: map[string]*placeFrame{}},
+	return &Server{Config: c, joins: newLimiter(joinRate, joinBurst), protections: newLimiter(protectionRate, protectionBurst),
+		sessions: map[string]*session{}, byMachine: map[string]*session{}, balance: balance{places: map[string]*placeFrame{}},
 		naming: naming{places: map[string]*placeNames{}}}
 }
 

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"net/http"
+	"time"
 
 	"berth/agent/proto"
 	api "berth/api/ecs"
@@ -51,6 +52,9 @@ func (s *Server) taskProtection(w http.ResponseWriter, r *http.Request, who ecs.
 
 // protect calls the operation. There is one task or one failure unless there is an error.
 func (s *Server) protect(ctx context.Context, task ecs.Task, in proto.TaskProtection) ([]api.ProtectedTask, []api.Failure, error) {
+	if !s.protections.allow(task.Account+"/"+task.Region, time.Now()) {
+		return nil, nil, aws.Errorf("ThrottlingException", "Rate exceeded")
+	}
 	tasks := []string{string(task.ARN())}
 	if in.ProtectionEnabled == nil {
 		out, err := s.ECS.GetTaskProtection(ctx, &api.GetTaskProtectionRequest{Cluster: &task.Cluster, Tasks: tasks})
