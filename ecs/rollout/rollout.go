@@ -196,18 +196,25 @@ func reasonOf(t Task) Reason {
 	return Scaling
 }
 
-// replaceSick stops unhealthy tasks once their successors are healthy, or before if there is no room for those.
+// replaceSick stops unhealthy tasks that were healthy before: those that healthy ones stand in for. It may be the check that fails, and a
+// load balancer all of whose targets fail still sends them requests; so what has served stays until there is something better. Where
+// the maximum leaves no room for a successor, it is made in steps as large as the minimum allows.
 func (s Service) replaceSick(p *Plan, on sorted, room, missing int) {
-	well := 0
+	well, settling := 0, false
 	for _, t := range on.keep {
-		if t.Health == Healthy {
+		switch t.Health {
+		case Healthy:
 			well++
+		case Settling:
+			settling = true
 		}
 	}
-	if well >= s.Desired || missing > 0 && room <= 0 {
-		for _, t := range on.sick {
-			p.stop(t, FailedAny)
-		}
+	n := len(on.sick) - max(0, s.Desired-well)
+	if missing > 0 && room+len(on.drop) <= 0 && !settling {
+		n = max(n, s.Desired-MinHealthy(s.Desired, s.MinPercent), 1)
+	}
+	for _, t := range on.sick[:min(len(on.sick), max(0, n))] {
+		p.stop(t, FailedAny)
 	}
 }
 
