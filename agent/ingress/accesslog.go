@@ -2,6 +2,8 @@ package ingress
 
 import (
 	"context"
+	"errors"
+	"net"
 	"strings"
 	"sync"
 	"time"
@@ -47,9 +49,28 @@ func newAccessLog(i *Ingress, post agent.Post) *accessLog {
 	return &accessLog{Ingress: i, post: post, wake: make(chan struct{}, 1)}
 }
 
-// logsAccess tells whether a load balancer has access logs.
-func logsAccess(lb haproxy.LoadBalancer) bool {
-	return lb.Kind == haproxy.Application && lb.Attributes["access_logs.s3.enabled"] == "true"
+// longLine is more than HAProxy writes at once.
+const longLine = 64 << 10
+
+// read takes lines of HAProxy's log until the socket is closed.
+func (a *accessLog) read(conn *net.UnixConn) {
+	buf := make([]byte, longLine)
+	for {
+		n, err := conn.Read(buf)
+		if errors.Is(err, net.ErrClosed) {
+			return
+		}
+		if err != nil {
+			a.log.Warn("HAProxy's log can't be read", "err", err)
+			return
+		}
+		e, err := haproxy.ParseLog(buf[:n])
+		if err != nil {
+			a.log.Debug("a line of HAProxy's log is not known", "err", err)
+			continue
+		}
+		a.add(e)
+	}
 }
 
 // add keeps the line of a request, if its load balancer has access logs.

@@ -6,12 +6,15 @@
 //	                   ├──▶ keepSlots (slots.go)              which target serves in which slot   ──▶ every worker, old ones too
 //	                   ├──▶ syncFlows (flows.go)              which target has which UDP          ──▶ the kernel, by agent/vpc
 //	                   └──▶ checker (checker.go, probe.go, health.go)   is it well                 ──▶ keepSlots
-//	proto.AccessLogBatch ◀── accessLog (accesslog.go, accessline.go) ◀── a line for each request
+//	proto.AccessLogBatch ◀── accessLog (accesslog.go, accessline.go) ◀── a line for each request, where there are access logs (logsocket.go)
 //	proto.IngressReport ◀── Report (report.go)
-//	proto.MetricBatch   ◀── meter (metrics.go, samples.go) ◀── a line for each request (logsocket.go), and connections of every worker
+//	proto.MetricBatch   ◀── meter (metrics.go, samples.go) ◀── counters of every worker (counts.go)
 //
 // HAProxy is a process of its own that outlives the agent. A reload happens only when the rendered text or its files change; targets come and go by
 // its runtime socket. The file on disk always has the newest slots filled in (fill.go), so that a worker serves from its first moment.
+//
+// A worker that stops is held (hold.go) until it has no connection any more and its counters have been read for the last time, so a reload loses no request of
+// the metrics. What HAProxy has counted since the last look, 5 seconds, is lost when it is killed.
 //
 // A target is drained when its slot is in maintenance in every worker and two looks in a row found no session there. An old worker, which only serves
 // the connections that it has, takes no commands: there the target counts as in use while a client keeps a connection open that may bring one more
@@ -24,5 +27,5 @@
 //	haproxy.cfg    its file; haproxy.cfg.new the one that is being checked
 //	flows.json     targets that have UDP, for the next agent
 //	files-*        certificates, answers and maps of a configuration
-//	master.sock    HAProxy's master; stats.sock its newest worker; log.sock, where it writes requests; haproxy.pid, haproxy.log
+//	master.sock    HAProxy's master; stats.sock its newest worker; log.sock, where it writes requests of access logs; haproxy.pid, haproxy.log
 package ingress

@@ -118,10 +118,15 @@ func TestGroupFailsOpen(t *testing.T) {
 func TestRequestsBecomeSamples(t *testing.T) {
 	tally := newTally(time.UnixMilli(1_700_000_040_000))
 	lb, group := "app/web/1", "targetgroup/web/2"
-	tally.request(haproxy.Entry{LoadBalancer: lb, Group: group, Target: "10.0.0.1", Status: 200, TargetStatus: 200, Response: 250, Received: 10, Sent: 90, End: "--"})
-	tally.request(haproxy.Entry{LoadBalancer: lb, Group: group, Target: "10.0.0.1", Status: 502, TargetStatus: 502, Response: 750, End: "--"})
-	tally.request(haproxy.Entry{LoadBalancer: lb, Group: group, Status: 503, Response: -1, End: "SC"})
-	tally.request(haproxy.Entry{LoadBalancer: "connect/ns/x", Status: 200})
+	front, back, due := "f.app:web:1.80", "b.app:web:1.targetgroup:web:2", owed{}
+	tally.count(counts{
+		{back, "BACKEND", "stot"}: 1, {back, "s1", "hrsp_2xx"}: 1, {back, "", "250"}: 1, {front, "FRONTEND", "bin"}: 10, {front, "FRONTEND", "bout"}: 90,
+	}, due) // the answer is on its way
+	tally.count(counts{
+		{front, "FRONTEND", "hrsp_2xx"}: 1, {front, "FRONTEND", "hrsp_5xx"}: 2, {front, "FRONTEND", "conn_tot"}: 3, // one 5xx is the load balancer's own
+		{back, "BACKEND", "stot"}: 2, {back, "BACKEND", "econ"}: 1, {back, "s1", "wredis"}: 1, {back, "s2", "hrsp_5xx"}: 1, {back, "", "750"}: 1,
+		{"f.connect:ns:x.80", "FRONTEND", "hrsp_2xx"}: 1, {"b.connect:ns:x.targetgroup:web:2", "BACKEND", "stot"}: 1,
+	}, due)
 	f := haproxy.Frame{
 		LoadBalancers: []haproxy.LoadBalancer{{ID: lb, Listeners: []haproxy.Listener{{Rules: []haproxy.Rule{{Action: haproxy.Action{Groups: []haproxy.Weighted{{Group: group}}}}}}}}},
 		Groups:        []haproxy.Group{{ID: group, Targets: []haproxy.Target{{ID: "a"}, {ID: "b"}, {ID: "c"}}}},
@@ -138,8 +143,8 @@ func TestRequestsBecomeSamples(t *testing.T) {
 	for name, want := range map[string]string{
 		"RequestCount " + lb + " ": "2 2 1 1", "RequestCount " + lb + " " + group: "2 2 1 1", "TargetResponseTime " + lb + " " + group: "1 2 0.25 0.75",
 		"HTTPCode_Target_2XX_Count " + lb + " ": "1 1 1 1", "HTTPCode_Target_5XX_Count " + lb + " ": "1 1 1 1", "HTTPCode_ELB_5XX_Count " + lb + " ": "1 1 1 1",
-		"TargetConnectionErrorCount " + lb + " ": "1 1 1 1", "HealthyHostCount " + lb + " " + group: "2 1 2 2", "UnHealthyHostCount " + lb + " " + group: "1 1 1 1",
-		"RequestCountPerTarget  " + group: "1 1 1 1", "ProcessedBytes " + lb + " ": "100 3 0 100",
+		"TargetConnectionErrorCount " + lb + " ": "1 1 1 1", "NewConnectionCount " + lb + " ": "3 3 1 1", "HealthyHostCount " + lb + " " + group: "2 1 2 2", "UnHealthyHostCount " + lb + " " + group: "1 1 1 1",
+		"RequestCountPerTarget  " + group: "1 1 1 1", "ProcessedBytes " + lb + " ": "100 2 10 90",
 	} {
 		if got[name] != want {
 			t.Errorf("%s: %q, want %q", name, got[name], want)

@@ -7,9 +7,11 @@ import (
 	"io/fs"
 	"log/slog"
 	"maps"
+	"net"
 	"net/netip"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync"
@@ -89,6 +91,7 @@ type Ingress struct {
 	flowed time.Time
 
 	wakeConfig, wakeSlots chan struct{} // have room for one
+	reloaded              chan struct{} // has room for one: a worker begins to stop
 
 	mu    sync.Mutex // guards the following
 	state state
@@ -113,6 +116,7 @@ type state struct {
 	slots    map[string][]haproxy.Slot
 	open     map[key]int // of draining targets: how many looks in a row found no session; -1 for found some
 	drained  map[key]bool
+	held     map[int]net.Conn // of workers that must not end before their last requests are counted, by process
 	// Of claim: addresses of the machine by load balancer, and listeners ("ID port") whose own address is taken.
 	published map[string][]netip.Addr
 	logged    map[string]haproxy.LoadBalancer // load balancers with access logs, by ID
@@ -135,6 +139,7 @@ func Open(cfg Config) (*Ingress, error) {
 	i := &Ingress{
 		cfg: cfg, log: cfg.Log, master: master{cfg.Dir}, reports: make(chan struct{}, 1),
 		wakeConfig: make(chan struct{}, 1), wakeSlots: make(chan struct{}, 1),
+		reloaded: make(chan struct{}, 1),
 	}
 	var limit unix.Rlimit
 	if err := unix.Getrlimit(unix.RLIMIT_NOFILE, &limit); err == nil {
@@ -143,7 +148,7 @@ func Open(cfg Config) (*Ingress, error) {
 	i.checks = newChecker(func() { wake(i.wakeSlots) })
 	i.state = state{
 		problems: map[string]string{}, adopted: map[key]bool{}, groups: map[string]string{}, slots: map[string][]haproxy.Slot{},
-		open: map[key]int{}, drained: map[key]bool{}, sent: map[key]proto.TargetStatus{},
+		open: map[key]int{}, drained: map[key]bool{}, sent: map[key]proto.TargetStatus{}, held: map[int]net.Conn{},
 	}
 	if i.state.saved, err = cfg.readSaved(); err == nil {
 		i.state.have = true
@@ -181,14 +186,16 @@ func (i *Ingress) Run(ctx context.Context, post agent.Post) error {
 	if err != nil {
 		return err
 	}
-	m := &meter{Ingress: i, post: post, current: newTally(time.Now()), access: newAccessLog(i, post)}
+	access := newAccessLog(i, post)
+	m := &meter{Ingress: i, post: post, current: newTally(time.Now())}
+	m.begin(ctx)
 	g.Go(func() error {
 		<-ctx.Done()
 		return log.Close() // ends the reader
 	})
-	g.Go(func() error { m.read(log); return nil })
-	g.Go(func() error { m.send(ctx); return nil })
-	g.Go(func() error { m.access.send(ctx); return nil })
+	g.Go(func() error { access.read(log); return nil })
+	g.Go(func() error { access.send(ctx); return nil })
+	g.Go(func() error { m.run(ctx); return nil })
 	g.Go(func() error { i.keepConfig(ctx); return nil })
 	g.Go(func() error { i.keepSlots(ctx); return nil })
 	return g.Wait()
@@ -248,7 +255,7 @@ func (i *Ingress) Apply(instance string, in proto.Ingress) {
 func (i *Ingress) findLogged() {
 	i.state.logged = map[string]haproxy.LoadBalancer{}
 	for _, lb := range i.state.Frame.LoadBalancers {
-		if logsAccess(lb) {
+		if haproxy.LogsAccess(lb) {
 			i.state.logged[lb.ID] = lb
 		}
 	}
@@ -289,12 +296,16 @@ func (i *Ingress) watch() {
 	i.checks.set(i.ctx, want, i.state.adopted)
 }
 
+// mostThreads of HAProxy: more gain nothing below 50,000 requests a second.
+const mostThreads = 4
+
 // machine describes this machine to the renderer. The caller holds mu.
 func (i *Ingress) machine() haproxy.Machine {
 	path, _ := i.cfg.Network.TaskNamespace()
 	return haproxy.Machine{
 		Instance: i.state.Instance, Loopback: i.cfg.Network.Loopback(), Namespace: path,
 		StatsSocket: i.cfg.path(statsSocket), LogSocket: i.cfg.path(logSocket), OpenFiles: i.openFiles,
+		Threads: min(runtime.NumCPU(), mostThreads),
 	}
 }
 

@@ -248,6 +248,7 @@ func (k *keeper) run(ctx context.Context) error {
 		return errors.Join(err, p.stop())
 	}
 	k.have(ctx, p)
+	k.hold(ctx)
 	k.started = time.Now()
 	k.log.Info("HAProxy started", "pid", p.pid, "took", time.Since(began).Round(time.Millisecond))
 	wake(k.wakeSlots)
@@ -272,6 +273,8 @@ func (k *keeper) reload(ctx context.Context) error {
 	if err := k.serving(ctx, k.process, newest, before.Failed); err != nil {
 		return err
 	}
+	k.hold(ctx)
+	wake(k.reloaded)
 	k.log.Info("HAProxy took a new configuration", "took", time.Since(began).Round(time.Millisecond))
 	wake(k.wakeSlots)
 	return nil

@@ -2,10 +2,7 @@ package ingress
 
 import (
 	"context"
-	"errors"
-	"net"
-	"strconv"
-	"sync"
+	"maps"
 	"time"
 
 	"berth/agent"
@@ -13,73 +10,121 @@ import (
 	"berth/elbv2/haproxy"
 )
 
+// keptBatches is how many minutes wait for a server that is away; older ones are dropped.
+const keptBatches = 60
+
+// Times between looks at the counters of workers. What HAProxy counted since the last one is lost when it is killed.
 const (
-	// keptBatches is how many minutes wait for a server that is away; older ones are dropped.
-	keptBatches = 60
-	longLine    = 64 << 10
+	lookPause = 5 * time.Second
+	// A worker that stops is held until it has been looked at for the last time.
+	firstLast = 50 * time.Millisecond
+	slowLast  = time.Second
 )
 
-// meter counts what HAProxy tells of requests and sends the numbers of each minute.
+// meter collects what HAProxy counts and sends the numbers of each minute. It is one goroutine's.
 type meter struct {
 	*Ingress
-	post agent.Post
-
-	access *accessLog
-
-	mu      sync.Mutex // guards current
+	post    agent.Post
 	current *tally
-
-	pending [][]proto.MetricSample // oldest first; of the sending goroutine
-	totals  map[string]int         // connections that a worker had taken at the last look, by process and frontend
+	workers map[int]*counted       // by process; nil before the first look
+	pending [][]proto.MetricSample // oldest first
 }
 
-// read counts lines until the socket is closed.
-func (m *meter) read(conn *net.UnixConn) {
-	buf := make([]byte, longLine)
-	for {
-		n, err := conn.Read(buf)
-		if errors.Is(err, net.ErrClosed) {
-			return
-		}
-		if err != nil {
-			m.log.Warn("HAProxy's log can't be read", "err", err)
-			return
-		}
-		e, err := haproxy.ParseLog(buf[:n])
-		if err != nil {
-			m.log.Debug("a line of HAProxy's log is not known", "err", err)
-			continue
-		}
-		m.mu.Lock()
-		m.current.request(e)
-		m.mu.Unlock()
-		m.access.add(e)
+// counted is what is known of one worker.
+type counted struct {
+	seen counts
+	open map[string]int // connections by frontend
+	owed owed
+}
+
+// begin takes what workers have counted so far as counted: it was while another agent ran.
+func (m *meter) begin(ctx context.Context) {
+	m.look(ctx)
+	m.current = newTally(time.Now())
+	for _, w := range m.workers {
+		clear(w.owed)
+	}
+	if len(m.workers) > 0 {
+		m.hold(ctx)
 	}
 }
 
-// send closes each minute and sends what is pending, until ctx ends.
-func (m *meter) send(ctx context.Context) {
+// run looks at the counters, closes each minute and sends what is pending, until ctx ends.
+func (m *meter) run(ctx context.Context) {
+	last := firstLast
 	for {
-		next := time.Now().Truncate(period).Add(period)
-		wait := time.NewTimer(time.Until(next))
+		next := m.current.at.Add(period)
+		pause := lookPause
+		if m.stopping() {
+			pause, last = last, min(2*last, slowLast)
+		} else {
+			last = firstLast
+		}
+		wait := time.NewTimer(min(pause, max(0, time.Until(next))))
 		select {
 		case <-ctx.Done():
 			wait.Stop()
+			m.release(func(int) bool { return true })
 			return
+		case <-m.reloaded:
+			wait.Stop()
+			last = firstLast
 		case <-wait.C:
 		}
-		m.closeMinute(ctx, next)
-		m.flush(ctx)
+		m.look(ctx)
+		if now := time.Now(); !now.Before(next) {
+			m.closeMinute(now)
+			m.flush(ctx)
+		}
 	}
 }
 
+// look adds to the minute what workers have counted since the last look, and lets those end that count nothing any more.
+func (m *meter) look(ctx context.Context) {
+	if m.workers == nil {
+		m.workers = map[int]*counted{}
+	}
+	procs, err := m.master.processes(ctx)
+	if err != nil {
+		return // nobody serves, or the master begins anew
+	}
+	there := map[int]bool{}
+	for _, w := range procs.Workers {
+		there[w.PID] = true
+		known := m.workers[w.PID]
+		if known == nil {
+			known = &counted{seen: counts{}, owed: owed{}}
+			m.workers[w.PID] = known
+		}
+		now, err := m.master.look(ctx, w, known.seen)
+		if err != nil {
+			m.log.Debug("a worker's counters can't be read", "pid", w.PID, "err", err)
+			continue
+		}
+		m.current.count(now.counts.since(known.seen), known.owed)
+		known.seen, known.open = now.counts, now.open
+		if now.done {
+			m.release(func(pid int) bool { return pid == w.PID })
+		}
+	}
+	maps.DeleteFunc(m.workers, func(pid int, _ *counted) bool { return !there[pid] })
+	m.release(func(pid int) bool { return !there[pid] })
+}
+
+// stopping tells whether a worker waits for its last look.
+func (m *meter) stopping() bool {
+	m.Ingress.mu.Lock()
+	defer m.Ingress.mu.Unlock()
+	return len(m.state.held) > 1
+}
+
 // closeMinute takes the numbers of the minute that ended and begins the next.
-func (m *meter) closeMinute(ctx context.Context, next time.Time) {
-	m.mu.Lock()
+func (m *meter) closeMinute(now time.Time) {
 	t := m.current
-	m.current = newTally(next)
-	m.mu.Unlock()
-	m.connections(ctx, t)
+	m.current = newTally(now)
+	for _, w := range m.workers {
+		t.connections(w.open)
+	}
 	m.Ingress.mu.Lock()
 	frame := m.state.Frame
 	m.Ingress.mu.Unlock()
@@ -96,43 +141,6 @@ func (m *meter) closeMinute(ctx context.Context, next time.Time) {
 		m.log.Warn("numbers of load balancers are dropped: the server was away for too long", "minutes", over)
 		m.pending = m.pending[over:]
 	}
-}
-
-// connections asks all workers for connections that are open and those that were made since the last look.
-func (m *meter) connections(ctx context.Context, t *tally) {
-	procs, err := m.master.processes(ctx)
-	if err != nil {
-		return // nobody serves
-	}
-	totals := map[string]int{}
-	for _, w := range procs.Workers {
-		text, err := m.master.tell(ctx, w, "show stat -1 1 -1")
-		rows, bad := statRows(text)
-		if err := errors.Join(err, bad); err != nil {
-			m.log.Debug("connections are not counted", "err", err)
-			continue
-		}
-		for _, row := range rows {
-			balancer, ok := haproxy.FrontendOwner(row["pxname"])
-			space := namespaceOf(balancer)
-			if !ok || space == "" {
-				continue
-			}
-			open, _ := strconv.Atoi(row["scur"])
-			total, _ := strconv.Atoi(row["conn_tot"])
-			id := strconv.Itoa(w.PID) + " " + row["pxname"]
-			totals[id] = total
-			if space == "AWS/NetworkELB" {
-				t.add(series{space, "ActiveFlowCount", count, balancer, ""}, float64(open))
-				continue
-			}
-			t.add(series{space, "ActiveConnectionCount", count, balancer, ""}, float64(open))
-			if fresh := total - m.totals[id]; fresh > 0 && m.totals != nil {
-				t.add(series{space, "NewConnectionCount", count, balancer, ""}, float64(fresh))
-			}
-		}
-	}
-	m.totals = totals
 }
 
 // flush sends pending batches, oldest first, until one is not taken. What the server refuses is dropped: it will not take it later either.

@@ -38,7 +38,10 @@ func newTally(now time.Time) *tally {
 	return &tally{at: now.Truncate(period), rows: map[series]*proto.MetricSample{}}
 }
 
-func (t *tally) add(s series, v float64) {
+func (t *tally) add(s series, v float64) { t.addMany(s, v, 1) }
+
+// addMany adds a value so many times; fewer than none take it back.
+func (t *tally) addMany(s series, v float64, times int64) {
 	row := t.rows[s]
 	if row == nil {
 		row = &proto.MetricSample{
@@ -53,62 +56,134 @@ func (t *tally) add(s series, v float64) {
 		}
 		t.rows[s] = row
 	}
-	row.Sum += v
-	row.Count++
+	row.Sum += v * float64(times)
+	row.Count += float64(times)
 	row.Min, row.Max = min(row.Min, v), max(row.Max, v)
 }
+
+// Namespaces of CloudWatch.
+const (
+	applicationELB = "AWS/ApplicationELB"
+	networkELB     = "AWS/NetworkELB"
+)
 
 // namespaceOf is CloudWatch's namespace of a load balancer; empty for ports of Service Connect, which have none.
 func namespaceOf(balancer string) string {
 	switch kind, _, _ := strings.Cut(balancer, "/"); kind {
 	case "app":
-		return "AWS/ApplicationELB"
+		return applicationELB
 	case "net":
-		return "AWS/NetworkELB"
+		return networkELB
 	}
 	return ""
 }
 
-// request counts one entry of HAProxy's log.
-func (t *tally) request(e haproxy.Entry) {
-	space := namespaceOf(e.LoadBalancer)
-	if space == "" {
-		return
-	}
-	t.add(series{space, "ProcessedBytes", octets, e.LoadBalancer, ""}, float64(e.Received+e.Sent))
-	if space == "AWS/NetworkELB" {
-		t.add(series{space, "NewFlowCount", count, e.LoadBalancer, ""}, 1)
-		return
-	}
-	both := func(name, unit string, v float64) {
-		t.add(series{space, name, unit, e.LoadBalancer, ""}, v)
-		if e.Group != "" {
-			t.add(series{space, name, unit, e.LoadBalancer, e.Group}, v)
+// owed are answers by load balancer and class that a frontend of a worker has given and no target: those that load balancers give themselves. It is below zero
+// while answers of targets are on their way to clients.
+type owed map[answers]int64
+
+type answers struct {
+	balancer string
+	class    byte // '2' to '5'
+}
+
+// count adds what one worker has counted since the last look.
+func (t *tally) count(fresh counts, owed owed) {
+	for c, n := range fresh {
+		if balancer, ok := haproxy.FrontendOwner(c.proxy); ok {
+			t.frontend(balancer, c.name, n, owed)
+		} else if balancer, group, ok := haproxy.BackendOwner(c.proxy); ok {
+			switch c.part {
+			case "":
+				t.answered(balancer, group, c.name, n)
+			case "BACKEND":
+				t.backend(balancer, group, c.name, n)
+			default:
+				t.slot(balancer, group, c.name, n, owed)
+			}
 		}
 	}
-	if e.Target != "" {
-		both("RequestCount", count, 1)
-	}
-	switch {
-	case e.TargetStatus >= 200:
-		both("HTTPCode_Target_"+class(e.TargetStatus)+"_Count", count, 1)
-		both("TargetResponseTime", seconds, float64(max(e.Response, 0))/1000)
-	case e.Status >= 300:
-		t.add(series{space, "HTTPCode_ELB_" + class(e.Status) + "_Count", count, e.LoadBalancer, ""}, 1)
-	}
-	if failed := e.Retries + refused(e); failed > 0 {
-		both("TargetConnectionErrorCount", count, float64(failed))
+	for a, n := range owed {
+		if n > 0 && a.class > '2' {
+			t.addMany(series{namespaceOf(a.balancer), "HTTPCode_ELB_" + string(a.class) + "XX_Count", count, a.balancer, ""}, 1, n)
+			owed[a] = 0
+		}
 	}
 }
 
-func class(status int) string { return strconv.Itoa(status/100) + "XX" }
-
-// refused is 1 if the last try to connect failed too.
-func refused(e haproxy.Entry) int {
-	if strings.HasPrefix(e.End, "SC") || strings.HasPrefix(e.End, "sC") {
-		return 1
+// frontend counts what came from clients.
+func (t *tally) frontend(balancer, name string, n int64, owed owed) {
+	space := namespaceOf(balancer)
+	switch {
+	case space == "":
+	case name == "bin" || name == "bout":
+		t.add(series{space, "ProcessedBytes", octets, balancer, ""}, float64(n))
+	case name == "conn_tot" && space == networkELB:
+		t.addMany(series{space, "NewFlowCount", count, balancer, ""}, 1, n)
+	case name == "conn_tot":
+		t.addMany(series{space, "NewConnectionCount", count, balancer, ""}, 1, n)
+	case strings.HasPrefix(name, "hrsp_"):
+		owed[answers{balancer, name[len("hrsp_")]}] += n
 	}
-	return 0
+}
+
+// backend counts requests for which a target was chosen: its own failures are those of the targets, and requests for which there was none.
+func (t *tally) backend(balancer, group, name string, n int64) {
+	switch {
+	case namespaceOf(balancer) != applicationELB:
+	case name == "stot":
+		t.both(balancer, group, "RequestCount", n)
+	case name == "econ":
+		t.both(balancer, group, "RequestCount", -n)
+	}
+}
+
+// slot counts what became of requests at one target.
+func (t *tally) slot(balancer, group, name string, n int64, owed owed) {
+	if namespaceOf(balancer) != applicationELB {
+		return
+	}
+	switch name {
+	case "wretr", "wredis":
+		t.both(balancer, group, "TargetConnectionErrorCount", n)
+	case "econ":
+		t.both(balancer, group, "RequestCount", n) // see backend
+		t.both(balancer, group, "TargetConnectionErrorCount", n)
+	case "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx":
+		class := name[len("hrsp_")]
+		owed[answers{balancer, class}] -= n
+		t.both(balancer, group, "HTTPCode_Target_"+string(class)+"XX_Count", n)
+	}
+}
+
+// answered counts answers that took so many milliseconds.
+func (t *tally) answered(balancer, group, milliseconds string, n int64) {
+	if ms, err := strconv.ParseFloat(milliseconds, 64); err == nil && namespaceOf(balancer) == applicationELB {
+		for _, g := range []string{"", group} {
+			t.addMany(series{applicationELB, "TargetResponseTime", seconds, balancer, g}, max(ms, 0)/1000, n)
+		}
+	}
+}
+
+// both counts for an application load balancer and for its group.
+func (t *tally) both(balancer, group, name string, n int64) {
+	for _, g := range []string{"", group} {
+		t.addMany(series{applicationELB, name, count, balancer, g}, 1, n)
+	}
+}
+
+// connections counts those that a worker has open.
+func (t *tally) connections(open map[string]int) {
+	for frontend, n := range open {
+		balancer, ok := haproxy.FrontendOwner(frontend)
+		switch space := namespaceOf(balancer); {
+		case !ok || space == "":
+		case space == networkELB:
+			t.add(series{space, "ActiveFlowCount", count, balancer, ""}, float64(n))
+		default:
+			t.add(series{space, "ActiveConnectionCount", count, balancer, ""}, float64(n))
+		}
+	}
 }
 
 // hosts counts targets by their health, for each load balancer that forwards to their group, and requests for each healthy one.
@@ -160,7 +235,9 @@ func forwarded(lb haproxy.LoadBalancer) []string {
 func (t *tally) samples() []proto.MetricSample {
 	var all []proto.MetricSample
 	for _, s := range slices.SortedFunc(maps.Keys(t.rows), compareSeries) {
-		all = append(all, *t.rows[s])
+		if row := t.rows[s]; row.Count > 0 { // else all of it was taken back
+			all = append(all, *row)
+		}
 	}
 	return all
 }

@@ -2,7 +2,6 @@ package ingress
 
 import (
 	"context"
-	"encoding/csv"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -195,35 +194,13 @@ func refusal(answer string) string {
 
 // parseSessions reads how many sessions are open, by "backend/server", from "show stat".
 func parseSessions(text string) (map[string]int, error) {
-	rows, err := statRows(text)
+	table, err := parseStat(text)
 	out := map[string]int{}
-	for _, row := range rows {
-		n, _ := strconv.Atoi(row["scur"])
-		out[row["pxname"]+"/"+row["svname"]] = n
+	for _, row := range table.rows {
+		n, _ := strconv.Atoi(table.at(row, "scur"))
+		out[table.at(row, "pxname")+"/"+table.at(row, "svname")] = n
 	}
 	return out, err
-}
-
-// statRows reads the table of "show stat", each row by the names of its columns.
-func statRows(text string) ([]map[string]string, error) {
-	r := csv.NewReader(strings.NewReader(strings.TrimSpace(strings.TrimPrefix(text, "# "))))
-	r.FieldsPerRecord = -1
-	r.LazyQuotes = true
-	records, err := r.ReadAll()
-	if err != nil || len(records) == 0 {
-		return nil, err
-	}
-	var rows []map[string]string
-	for _, record := range records[1:] {
-		row := make(map[string]string, len(record))
-		for n, v := range record {
-			if n < len(records[0]) {
-				row[records[0][n]] = v
-			}
-		}
-		rows = append(rows, row)
-	}
-	return rows, nil
 }
 
 // settle takes what all workers have now.

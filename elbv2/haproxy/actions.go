@@ -10,9 +10,9 @@ import (
 
 // Variables of a request, all set by us:
 //
-//	txn.rule    the name of the rule that matched
-//	txn.to      the backend to forward to
-//	txn.host    the host that the client asked for, without port
+//	txn.rule    the name of the rule that matched, where there are several or an access log
+//	txn.to      the backend to forward to, where there are several
+//	txn.host    the host that the client asked for, without port, where a rule needs it
 //	txn.stay    the group that the client's AWSALBTG cookie names, then what the cookie will name
 const groupCookie = "AWSALBTG"
 
@@ -85,6 +85,9 @@ func (r *renderer) forward(lb LoadBalancer, rule Rule) {
 		return
 	}
 	if len(groups) == 1 {
+		if r.sole {
+			return // see uses
+		}
 		r.line("http-request set-var(txn.to) str(%s)%s", BackendName(lb.ID, groups[0].Group), r.when(rule, ""))
 		return
 	}

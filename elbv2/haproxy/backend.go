@@ -80,10 +80,51 @@ func (r *renderer) httpBackend(lb LoadBalancer, l Listener, g Group) {
 		r.line("retry-on conn-failure empty-response")
 	}
 	r.line("timeout server %ds", answer)
+	if lb.Kind == Application {
+		if forwardedForFirst(lb.Attributes) {
+			r.line("option forwardfor if-none")
+		}
+		r.responseTimes(BackendName(lb.ID, g.ID))
+	}
 	if g.Attributes["stickiness.enabled"] == "true" {
 		r.stickiness(g)
 	}
 }
+
+// timesSection holds the tables of response times. One that is disabled has no peers; in a section of backends HAProxy would empty them when it stops.
+const timesSection = "times"
+
+// responseTimes counts how many answers took how many milliseconds, in a table of which these are the keys. HAProxy's own counters have
+// an average only.
+func (r *renderer) responseTimes(backend string) {
+	r.line("http-response set-var-fmt(txn.ms) %%Tr if { status ge 200 }")
+	r.line("http-response track-sc0 var(txn.ms) table %s/%s", timesSection, backend)
+	r.line("http-response sc-inc-gpc0(0)")
+	r.timed = append(r.timed, backend)
+}
+
+// times writes the tables.
+func (r *renderer) times() {
+	if len(r.timed) == 0 {
+		return
+	}
+	r.section("peers", timesSection)
+	r.line("disabled")
+	for _, b := range r.timed {
+		r.line("table %s type integer size 20k store gpc0", b)
+	}
+}
+
+// TimesTable is the table in which a backend counts how long answers took: keys are milliseconds, gpc0 is how many. Empty: it does not.
+func TimesTable(backend string) string {
+	if balancer, _, ok := BackendOwner(backend); !ok || !strings.HasPrefix(balancer, "app/") {
+		return ""
+	}
+	return timesSection + "/" + backend
+}
+
+// TimesBackend is the backend of a table.
+func TimesBackend(table string) string { return strings.TrimPrefix(table, timesSection+"/") }
 
 // stickiness keeps a client at its server by a cookie, a keyed hash of the server's address and port: it means the same in every worker, and one that was made up names no server. A
 // slot in maintenance is passed over, and the answer names the new server.

@@ -50,6 +50,12 @@ func alb(protocol string, port int, rules ...haproxy.Rule) haproxy.LoadBalancer 
 		Listeners: []haproxy.Listener{{ID: "f2f7dc8efc522ab2", Port: port, Protocol: protocol, Rules: rules, Attributes: attributes{}}}}
 }
 
+// logs gives a load balancer access logs.
+func logs(lb haproxy.LoadBalancer) haproxy.LoadBalancer {
+	lb.Attributes["access_logs.s3.enabled"] = "true"
+	return lb
+}
+
 func nlb(protocol string, port int, rules ...haproxy.Rule) haproxy.LoadBalancer {
 	lb := alb(protocol, port, rules...)
 	lb.ID, lb.Kind = "net/flow/40dc6c495c0c9177", haproxy.Network

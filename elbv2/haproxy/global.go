@@ -1,8 +1,7 @@
 package haproxy
 
-// Limits of one HAProxy. Threads: traffic is spread over them; more than 4 gain nothing below 50,000 requests a second.
+// Limits of one HAProxy.
 const (
-	threads = 4
 	// maxConnections of all load balancers of a machine together, each side counted once.
 	maxConnections = 20000
 	// openFiles limits what HAProxy takes for itself, two for each connection. It takes what the system's hard limit allows if that is
@@ -18,7 +17,9 @@ const (
 // global writes what holds for all load balancers.
 func (r *renderer) global() {
 	r.text.WriteString("# Written by Berth. It is written anew whenever load balancers change.\nglobal\n")
-	r.line("nbthread %d", threads)
+	if r.m.Threads > 0 {
+		r.line("nbthread %d", r.m.Threads)
+	}
 	if r.m.OpenFiles > 0 {
 		r.line("maxconn %d", r.m.connections())
 	} else {

@@ -44,6 +44,7 @@ func setups(t testing.TB) map[string]haproxy.Frame {
 	grpc.Version = "GRPC"
 	frames := map[string]haproxy.Frame{
 		"http":       frame(alb("HTTP", 80, forward("web")), group("web", "HTTP", nil)),
+		"access-log": frame(logs(alb("HTTP", 80, forward("web"))), group("web", "HTTP", nil)),
 		"https":      frame(secure, group("web", "HTTPS", nil)),
 		"weighted":   frame(alb("HTTP", 80, weighted), group("blue", "HTTP", nil), group("green", "HTTP", nil)),
 		"sticky":     frame(alb("HTTP", 80, forward("web")), group("web", "HTTP", sticky)),

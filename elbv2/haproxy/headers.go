@@ -11,17 +11,16 @@ func (r *renderer) requestHeaders(lb LoadBalancer, l Listener) {
 	r.line("http-request set-header X-Forwarded-Proto %s", scheme(l))
 	r.line("http-request set-header X-Forwarded-Port %d", l.Port)
 	// A trace that has begun goes on, with our own part in front.
-	r.line("http-request set-var-fmt(txn.trace) %s", word("1-%[date,hex,bytes(8,8),lower]-%[uuid,regsub(-,,g),bytes(0,24)]"))
-	r.line("http-request set-var(txn.old) req.fhdr(x-amzn-trace-id)")
-	r.line("http-request set-var-fmt(txn.trace) %s if { var(txn.old) -m sub Root= }", word("Self=%[var(txn.trace)]"))
-	r.line("http-request set-var-fmt(txn.trace) %s unless { var(txn.old) -m sub Root= }", word("Root=%[var(txn.trace)]"))
-	r.line("http-request set-header X-Amzn-Trace-Id %s if { var(txn.old) -m sub Root= }", word("%[var(txn.trace)];%[var(txn.old)]"))
-	r.line("http-request set-header X-Amzn-Trace-Id %s unless { var(txn.old) -m sub Root= }", word("%[var(txn.trace)]"))
+	r.line("http-request set-header X-Amzn-Trace-Id %s if { req.fhdr(x-amzn-trace-id) -m sub Root= }", word("Self="+traceID+";%[req.fhdr(x-amzn-trace-id)]"))
+	r.line("http-request set-header X-Amzn-Trace-Id %s unless { req.fhdr(x-amzn-trace-id) -m sub Root= }", word("Root="+traceID))
 	if l.Protocol == "HTTPS" && a["routing.http.x_amzn_tls_version_and_cipher_suite.enabled"] == "true" {
 		r.line("http-request set-header %s %%[ssl_fc_protocol]", word(header(l, "routing.http.request.x_amzn_tls_version.header_name", "X-Amzn-Tls-Version")))
 		r.line("http-request set-header %s %%[ssl_fc_cipher]", word(header(l, "routing.http.request.x_amzn_tls_cipher_suite.header_name", "X-Amzn-Tls-Cipher-Suite")))
 	}
 }
+
+// traceID is the time in 8 hex digits and 24 random ones.
+const traceID = "1-%[date,hex,bytes(8,8),lower]-%[rand,hex,bytes(8,8),lower]%[rand,hex,bytes(8,8),lower]%[rand,hex,bytes(8,8),lower]"
 
 func scheme(l Listener) string {
 	if l.Protocol == "HTTPS" {
@@ -43,14 +42,14 @@ func (r *renderer) hostHeader(lb LoadBalancer, l Listener) {
 		return
 	}
 	if l.Protocol == "HTTP" && l.Port == 80 || l.Protocol == "HTTPS" && l.Port == 443 {
-		r.line("http-request set-header Host %%[req.hdr(host),host_only] if { req.hdr(host),port_only -m int %d }", l.Port)
+		r.line("http-request set-header Host %%[req.hdr(host),host_only] if { req.hdr(host) -m end :%d }", l.Port)
 		return
 	}
 	r.line("http-request set-header Host %%[req.hdr(host)]:%d if { req.hdr(host) -m len gt 0 } { req.hdr(host),port_only -m int 0 }", l.Port)
 }
 
 // forwardedFor writes X-Forwarded-For as the load balancer's attributes say. What is there is continued in one line; of a request with several such
-// lines, another one is added.
+// lines, another one is added. The first one is written by the backends: see forwardedForFirst.
 func (r *renderer) forwardedFor(attributes map[string]string) {
 	switch attributes["routing.http.xff_header_processing.mode"] {
 	case "preserve":
@@ -65,9 +64,19 @@ func (r *renderer) forwardedFor(attributes map[string]string) {
 		r.line("http-request set-var-fmt(txn.client) %s", word("%[src]:%[src_port]"))
 		r.line("http-request set-var-fmt(txn.client) %s if { src -m ip ::/0 } !{ src -m ip 0.0.0.0/0 }", word("[%[src]]:%[src_port]"))
 	}
+	another := "if { var(txn.lines) -m int gt 1 }"
+	if !forwardedForFirst(attributes) {
+		another = "unless { var(txn.lines) -m int 1 }"
+	}
 	r.line("http-request set-var(txn.lines) req.fhdr_cnt(x-forwarded-for)")
-	r.line("http-request add-header X-Forwarded-For %s unless { var(txn.lines) -m int 1 }", word(client))
+	r.line("http-request add-header X-Forwarded-For %s %s", word(client), another)
 	r.line("http-request set-header X-Forwarded-For %s if { var(txn.lines) -m int 1 }", word("%[req.fhdr(x-forwarded-for)], "+client))
+}
+
+// forwardedForFirst tells whether HAProxy's own option can write X-Forwarded-For where there is none yet: it costs less than a rule.
+func forwardedForFirst(attributes map[string]string) bool {
+	mode := attributes["routing.http.xff_header_processing.mode"]
+	return mode != "preserve" && mode != "remove" && attributes["routing.http.xff_client_port.enabled"] != "true"
 }
 
 // responseHeaders are header fields of answers by the attribute that sets them. Source: ELB user guide, HTTP header modification.
@@ -96,7 +105,7 @@ func (r *renderer) answers(lb LoadBalancer, l Listener) {
 	}
 	if lb.Kind == Application {
 		// HAProxy has no limit on the age of a connection, so the answer to a request that comes later ends it. It ends connections of HTTP/1 only.
-		r.line("http-after-response set-header Connection close if { fc_http_major lt 2 } { var(txn.lived) -m int gt %d }",
+		r.line("http-after-response set-header Connection close if { date,sub(sess.begun) gt %d } { fc_http_major lt 2 }",
 			attribute(lb.Attributes, "client_keep_alive.seconds", 60, 604800, 3600))
 	}
 }

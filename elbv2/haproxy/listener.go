@@ -42,11 +42,15 @@ func (r *renderer) http(lb LoadBalancer, l Listener) {
 	r.timeouts(lb, l)
 	if lb.Kind == Application {
 		r.line("tcp-request session set-var(sess.begun) date")
-		r.line("http-request set-var(txn.lived) date,sub(sess.begun)")
 	}
-	r.httpLog()
-	r.line("http-request set-var(txn.host) req.hdr(host),host_only")
-	r.line("http-request set-var(txn.host) dst unless { var(txn.host) -m len gt 0 }")
+	logged := r.m.LogSocket != "" && LogsAccess(lb)
+	if logged {
+		r.httpLog()
+	}
+	if asksHost(l) {
+		r.line("http-request set-var(txn.host) req.hdr(host),host_only")
+		r.line("http-request set-var(txn.host) dst unless { var(txn.host) -m len gt 0 }")
+	}
 	// What a server may have done already is not done again.
 	r.line("http-request disable-l7-retry unless { method GET HEAD OPTIONS TRACE }")
 	r.desync(lb)
@@ -56,7 +60,9 @@ func (r *renderer) http(lb LoadBalancer, l Listener) {
 		if !r.sole {
 			condition = strings.TrimSuffix(" if !{ var(txn.rule) -m found } "+r.conditions(i, rule.Conditions), " ")
 		}
-		r.line("http-request set-var(txn.rule) str(%s)%s", name(rule.ID), condition)
+		if !r.sole || logged {
+			r.line("http-request set-var(txn.rule) str(%s)%s", name(rule.ID), condition)
+		}
 	}
 	for _, rule := range l.Rules {
 		r.action(lb, l, rule)
@@ -64,13 +70,24 @@ func (r *renderer) http(lb LoadBalancer, l Listener) {
 	if lb.Kind == Application {
 		r.requestHeaders(lb, l)
 	}
-	r.line("http-response set-var(txn.status) status")
+	if logged {
+		r.line("http-request set-var(txn.trace) req.fhdr(x-amzn-trace-id),field(1,;)")
+		r.line("http-response set-var(txn.status) status")
+	}
 	r.answers(lb, l)
 	r.uses(lb, l)
 }
 
 // uses sends a request to its backend. Of Service Connect it is the twin if all servers are out.
 func (r *renderer) uses(lb LoadBalancer, l Listener) {
+	if group, ok := r.onlyGroup(l); ok {
+		b := BackendName(lb.ID, group)
+		if lb.Kind == Connect {
+			r.line("use_backend %s if { nbsrv(%s) eq 0 }", b+calm, b)
+		}
+		r.line("default_backend %s", b)
+		return
+	}
 	if lb.Kind == Connect {
 		for _, rule := range l.Rules {
 			groups, _ := r.shares(rule.Action)
@@ -83,11 +100,37 @@ func (r *renderer) uses(lb LoadBalancer, l Listener) {
 	r.line("use_backend %%[var(txn.to)] if { var(txn.to) -m found }")
 }
 
+// onlyGroup is the group that gets everything, if there is one: no request has to choose then.
+func (r *renderer) onlyGroup(l Listener) (string, bool) {
+	if len(l.Rules) != 1 {
+		return "", false
+	}
+	groups, _ := r.shares(l.Rules[0].Action)
+	if len(groups) != 1 {
+		return "", false
+	}
+	return groups[0].Group, true
+}
+
+// asksHost tells whether a rule of the listener needs the host that a client asks for.
+func asksHost(l Listener) bool {
+	for _, rule := range l.Rules {
+		if rule.Action.Kind == RedirectTo {
+			return true
+		}
+		for _, c := range rule.Conditions {
+			if c.Field == "host-header" {
+				return true
+			}
+		}
+	}
+	return false
+}
+
 // tcp writes the frontend of a network load balancer, or of TCP in Service Connect. Such a listener has but its default rule.
 func (r *renderer) tcp(lb LoadBalancer, l Listener) {
 	r.line("mode tcp")
 	r.timeouts(lb, l)
-	r.tcpLog()
 	for _, rule := range l.Rules {
 		if len(rule.Conditions) > 0 {
 			continue
@@ -137,6 +180,15 @@ func FrontendOwner(frontend string) (string, bool) {
 // BackendName is the name of the backend of a target group behind a load balancer.
 func BackendName(loadBalancer, group string) string {
 	return "b." + name(loadBalancer) + "." + name(group)
+}
+
+// BackendOwner are the IDs of the load balancer and the group of which BackendName made a name.
+func BackendOwner(backend string) (loadBalancer, group string, ok bool) {
+	parts := strings.Split(backend, ".")
+	if len(parts) != 3 || parts[0] != "b" {
+		return "", "", false
+	}
+	return unname(parts[1]), unname(parts[2]), true
 }
 
 // binds lists where a listener listens on this machine.

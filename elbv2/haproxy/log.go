@@ -5,12 +5,12 @@ import (
 	"strings"
 )
 
-// Entry is what HAProxy tells of one request, or of one connection of TCP and TLS listeners, when it has ended. Times are in
-// milliseconds; -1: it did not come to that. Access logs and metrics are made of it.
+// Entry is what HAProxy tells of one request of a load balancer with access logs when it has ended. Times are in milliseconds; -1: it did not
+// come to that.
 type Entry struct {
 	LoadBalancer string // ID
 	Port         int    // of the listener
-	Rule         string // ID; empty for TCP, and if the request was refused before
+	Rule         string // ID; empty if the request was refused before
 	Group        string // ID; empty if no group was chosen
 	Slot         string // s1, ...; <NOSRV> if none was chosen
 	At           int64  // when the request had arrived or the connection was accepted, ms since the epoch
@@ -62,28 +62,21 @@ type logged struct {
 	End      string `json:"e"`
 }
 
-// shared is the part of the line that all modes have. Everything in it is HAProxy's own or numbers; what clients send goes through
-// its converter json.
-const shared = `"f":"%f","b":"%b","s":"%s","t":%Ts,"ms":%ms,"ci":"%ci","cp":%cp,"si":"%si","sp":"%sp","sc":"%sslc","sv":"%sslv","i":%U,"o":%B,"rc":"%rc"`
-
+// httpLog makes HAProxy write a line for each request. What clients send goes through its converter json.
 func (r *renderer) httpLog() {
-	if r.m.LogSocket == "" {
-		return
-	}
 	r.line("log global") // not in backends, where it would tell of slots that go up and down
 	text := func(v string) string { return `"%[var(txn.` + v + `),json(utf8s)]"` }
 	r.line("http-request set-var(txn.url) url,bytes(0,8192)")
 	r.line("http-request set-var(txn.agent) req.fhdr(user-agent),bytes(0,1024)")
 	r.line("http-request set-var(txn.asked) req.fhdr(host),bytes(0,1024)")
-	r.line("log-format %s", word(`{`+shared+`,"r":"%[var(txn.rule)]","st":%ST,"ts":"%[var(txn.status)]","v":"%HV","m":"%HM","h":`+text("asked")+`,"u":`+text("url")+
+	r.line("log-format %s", word(`{"f":"%f","b":"%b","s":"%s","t":%Ts,"ms":%ms,"ci":"%ci","cp":%cp,"si":"%si","sp":"%sp","sc":"%sslc","sv":"%sslv","i":%U,"o":%B,"rc":"%rc"`+
+		`,"r":"%[var(txn.rule)]","st":%ST,"ts":"%[var(txn.status)]","v":"%HV","m":"%HM","h":`+text("asked")+`,"u":`+text("url")+
 		`,"ua":`+text("agent")+`,"tr":`+text("trace")+`,"ti":[%TR,%Tw,%Tc,%Tr,%Ta],"e":"%ts"}`))
 }
 
-func (r *renderer) tcpLog() {
-	if r.m.LogSocket != "" {
-		r.line("log global")
-		r.line("log-format %s", word(`{`+shared+`,"ti":[%Th,%Tw,%Tc,-1,%Tt],"e":"%ts"}`))
-	}
+// LogsAccess tells whether a load balancer has access logs.
+func LogsAccess(lb LoadBalancer) bool {
+	return lb.Kind == Application && lb.Attributes["access_logs.s3.enabled"] == "true"
 }
 
 // ParseLog reads a line from Machine.LogSocket. What HAProxy tells of itself there, such as that a frontend starts or stops, is an error: to be

@@ -10,7 +10,7 @@ import (
 var errLine = errors.New("a line that is not ours")
 
 // scan reads a line into its fields. There is a line for each request, and encoding/json takes several times as long for it as all else that is done
-// with it. It takes what httpLog and tcpLog write: one flat object without spaces, of strings, whole numbers and one list of whole numbers.
+// with it. It takes what httpLog writes: one flat object without spaces, of strings, whole numbers and one list of whole numbers.
 func (l *logged) scan(line []byte) error {
 	rest := bytes.TrimRight(line, "\x00\r\n ")
 	if len(rest) < 2 || rest[0] != '{' || rest[len(rest)-1] != '}' {

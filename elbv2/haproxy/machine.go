@@ -19,8 +19,10 @@ type Machine struct {
 	// StatsSocket is the path of the runtime socket that each worker opens. It belongs to the newest worker; older ones answer
 	// at the master's socket (haproxy -W -S) only.
 	StatsSocket string
-	// LogSocket is the path of the datagram socket that gets a line for each request; empty: no log.
+	// LogSocket is the path of the datagram socket that gets a line for each request of load balancers with access logs; empty: no log.
 	LogSocket string
+	// Threads over which traffic is spread; 0: as many as there are processors.
+	Threads int
 	// OpenFiles is how many files a process of the machine may have open at most, sockets too; 0: HAProxy finds out.
 	OpenFiles int
 }

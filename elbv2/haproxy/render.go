@@ -25,6 +25,7 @@ func Render(f Frame, m Machine, slots map[string]int) Config {
 			r.listener(lb, l)
 		}
 	}
+	r.times()
 	slices.SortFunc(r.backends, func(a, b Backend) int { return cmp.Compare(a.Name, b.Name) })
 	return Config{Text: r.text.Bytes(), Files: r.files, Backends: r.backends}
 }
@@ -40,6 +41,7 @@ type renderer struct {
 	files    map[string][]byte
 	backends []Backend
 	made     map[string]bool // names of backends that are written
+	timed    []string        // backends that count how long answers take
 	sole     bool            // the listener at hand has but one rule
 	hits     int             // rewrites so far
 }

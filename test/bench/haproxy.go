@@ -15,9 +15,6 @@ import (
 	"time"
 )
 
-// threads is how many threads the baseline's HAProxy has: as many as Berth's.
-const threads = 4
-
 // haproxy is one HAProxy with a file written by hand.
 type haproxy struct {
 	cmd  *exec.Cmd
