@@ -107,7 +107,7 @@ func (b *bench) balance(ctx context.Context) (err error) {
 	if err != nil {
 		return err
 	}
-	rounds, turn := pick(b, 12, 4), pick(b, 2*time.Second, 500*time.Millisecond)
+	rounds, turn := pick(b, 8, 4), pick(b, 2*time.Second, 500*time.Millisecond)
 	b.report.section("Requests through a load balancer", fmt.Sprintf("Application load balancer, HTTP, keep-alive, its default rule, two targets that answer at once; client, HAProxy and targets on this machine. "+
 		"In turns with it, %d turns of %s each: HAProxy with a minimal file written by hand, and, the baseline, one that adds the same header fields. "+
 		"Ratio: the median over the turns of the rate over the baseline's. Processor time in microseconds by request: of HAProxy, and of the agent, which reads HAProxy's counters for the metrics.", rounds, turn),

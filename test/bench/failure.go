@@ -222,7 +222,7 @@ func (b *bench) killedContainers(ctx context.Context) (err error) {
 	}
 	defer func() { err = errors.Join(err, b.berth.endService(context.WithoutCancel(ctx), service)) }()
 	var took []time.Duration
-	for range pick(b, 20, 4) {
+	for range pick(b, 10, 4) {
 		port, pid, err := b.berth.victim(ctx, service)
 		if err != nil {
 			return err

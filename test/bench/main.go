@@ -60,8 +60,7 @@ func run(ctx context.Context, args []string) error {
 	if *only != "" {
 		b.only = strings.Split(*only, ",")
 	}
-	load, _ := os.ReadFile("/proc/loadavg")
-	fmt.Printf("%s, %d CPUs, load before %s\n", time.Now().UTC().Format("2006-01-02 15:04 MST"), runtime.NumCPU(), strings.TrimSpace(string(load)))
+	fmt.Printf("%s, %d CPUs, load before %s\n", time.Now().UTC().Format("2006-01-02 15:04 MST"), runtime.NumCPU(), loadAverage())
 	return b.sections(ctx)
 }
 
@@ -76,9 +75,11 @@ func (b *bench) sections(ctx context.Context) error {
 		if !b.wants(name) || ctx.Err() != nil {
 			return
 		}
+		began := time.Now()
 		if err := f(ctx); err != nil {
 			errs = append(errs, fmt.Errorf("%s: %w", name, err))
 		}
+		b.report.note("(%s took %s, load after it %s)", name, time.Since(began).Round(time.Second), loadAverage())
 	}
 	with := func(f func()) {
 		err := b.withBerth(ctx, f)
@@ -106,6 +107,13 @@ func (b *bench) sections(ctx context.Context) error {
 	try("place", b.placements)
 	try("store", b.commits)
 	return errors.Join(errs...)
+}
+
+// loadAverage is the machine's over the last 1, 5 and 15 minutes.
+func loadAverage() string {
+	data, _ := os.ReadFile("/proc/loadavg")
+	fields := strings.Fields(string(data))
+	return strings.Join(fields[:min(3, len(fields))], " ")
 }
 
 func (b *bench) withBerth(ctx context.Context, f func()) (err error) {

@@ -66,7 +66,7 @@ func percents(p []float64) string {
 // idle measures what the server uses when nobody asks it anything, in percent of a core.
 func (b *bench) idle(ctx context.Context, rounds int, each time.Duration) (percent []float64, err error) {
 	// What was begun ends, and garbage is collected.
-	if err := pause(ctx, pick(b, 60*time.Second, 5*time.Second)); err != nil {
+	if err := pause(ctx, pick(b, 40*time.Second, 5*time.Second)); err != nil {
 		return nil, err
 	}
 	pid, err := b.berth.process("server")

@@ -84,6 +84,9 @@ func (l *lab) serviceOf(ctx context.Context, name string, tasks, rounds int, swa
 		if took, gaveUp = swarm.scale(ctx, tasks); gaveUp == nil {
 			theirs = append(theirs, took)
 		}
+		if last := i == rounds-1 && tasks == l.tasks; !last { // the last end with their daemon
+			gaveUp = errors.Join(gaveUp, swarm.empty(ctx))
+		}
 	}
 	ratio := float64(median(ours)) / float64(median(bare))
 	other, over := "skipped", ""

@@ -30,7 +30,7 @@ type swarm struct {
 
 const (
 	swarmService  = "many"
-	swarmPatience = 6 * time.Minute
+	swarmPatience = 5 * time.Minute
 )
 
 // startSwarm starts a daemon, makes it a swarm and makes a service of no task. The error says why there is none.
@@ -99,8 +99,10 @@ func (s *swarm) prepare(ctx context.Context, root string) error {
 		}
 	}
 	// Once up and down, so that everything is there that a first start makes.
-	_, err = s.scale(ctx, 1)
-	return err
+	if _, err := s.scale(ctx, 1); err != nil {
+		return err
+	}
+	return s.empty(ctx)
 }
 
 // docker runs the command against this daemon.
@@ -116,23 +118,25 @@ func (s *swarm) docker(ctx context.Context, stdin []byte, args ...string) (strin
 	return strings.TrimSpace(string(out)), err
 }
 
-// scale times the service from no task to n, and takes it back to none.
+// scale times the service from no task to n.
 func (s *swarm) scale(ctx context.Context, n int) (time.Duration, error) {
 	began := time.Now()
-	if err := s.to(ctx, n); err != nil {
-		return 0, err
-	}
-	took := time.Since(began)
+	err := s.to(ctx, n)
+	return time.Since(began), err
+}
+
+// empty takes the service to no task and waits until no container is left.
+func (s *swarm) empty(ctx context.Context) error {
 	if err := s.to(ctx, 0); err != nil {
-		return 0, err
+		return err
 	}
 	for { // replicas are no longer counted before their containers have ended
 		left, err := s.docker(ctx, nil, "ps", "--quiet")
 		if err != nil || left == "" {
-			return took, err
+			return err
 		}
 		if err := pause(ctx, time.Second); err != nil {
-			return 0, err
+			return err
 		}
 	}
 }
