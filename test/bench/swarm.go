@@ -30,7 +30,7 @@ type swarm struct {
 
 const (
 	swarmService  = "many"
-	swarmPatience = 5 * time.Minute
+	swarmPatience = 4 * time.Minute
 )
 
 // startSwarm starts a daemon, makes it a swarm and makes a service of no task. The error says why there is none.
