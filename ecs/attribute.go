@@ -31,6 +31,10 @@ func checkAttribute(a api.Attribute) error {
 	if v != "" && (!attributeValue.MatchString(v) || strings.TrimSpace(v) != v) {
 		return invalid("Invalid value '%s' of attribute '%s'.", v, name)
 	}
+	if name == attributeLostAfter {
+		_, _, err := parseLostAfter(v)
+		return err
+	}
 	return nil
 }
 

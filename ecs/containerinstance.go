@@ -34,6 +34,7 @@ type ContainerInstance struct {
 	Session   string `json:"ss,omitzero"` // the session that it is connected by
 	Boot      string `json:"bo,omitzero"` // boot ID of the machine
 	LastSeen  Millis `json:"ls,omitzero"` // at most 30 s old while connected
+	Silent    Millis `json:"si,omitzero"` // since when it is not connected
 	Impaired  string `json:"im,omitzero"` // why nothing new should be placed here, in the agent's words
 
 	// What the machine has. Written by: RegisterContainerInstance, Connect.

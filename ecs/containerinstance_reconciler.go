@@ -54,7 +54,7 @@ func (i InstanceReconciler) Reconcile(ctx context.Context, key string) (again ti
 			return nil
 		}
 		if c.Status != InstanceInactive {
-			c.Connected = false
+			c.Connected, c.Silent = false, MillisOf(now)
 			c.Version++
 			ContainerInstances.Put(tx, c)
 			elbv2.Disconnected(tx, string(c.ARN()))

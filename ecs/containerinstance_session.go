@@ -60,7 +60,7 @@ func (s *Service) Connect(ctx context.Context, who Machine, session string, h pr
 		if !strings.HasPrefix(out.EC2ID, "i-") {
 			out.EC2ID = ec2IDOf(out.Key())
 		}
-		out.Connected, out.Session, out.Boot, out.LastSeen, out.Impaired = true, session, h.BootID, now, ""
+		out.Connected, out.Session, out.Boot, out.LastSeen, out.Silent, out.Impaired = true, session, h.BootID, now, 0, ""
 		out.describe(m)
 		out.Version++
 		ContainerInstances.Put(tx, out)
@@ -167,7 +167,7 @@ func (s *Service) Seen(ctx context.Context, instance, session, impaired string) 
 		if !c.Connected {
 			elbv2.Reconnected(tx, string(c.ARN()))
 		}
-		c.Connected, c.Impaired, c.LastSeen = true, impaired, now
+		c.Connected, c.Impaired, c.LastSeen, c.Silent = true, impaired, now, 0
 		ContainerInstances.Put(tx, c)
 		return nil
 	})
@@ -182,7 +182,7 @@ func (s *Service) Disconnect(ctx context.Context, instance, session string) erro
 		if !ok || c.Session != session || !c.Connected {
 			return nil
 		}
-		c.Connected = false
+		c.Connected, c.Silent = false, MillisOf(s.now())
 		c.Version++
 		ContainerInstances.Put(tx, c)
 		elbv2.Disconnected(tx, string(c.ARN()))

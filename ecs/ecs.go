@@ -53,6 +53,7 @@ type Service struct {
 	now    func() time.Time
 	pages  *aws.Pages
 	log    *slog.Logger
+	since  time.Time // when the service was made
 	config Config
 	alarms Alarms
 	hooks  hookCaller
@@ -70,7 +71,7 @@ func New(d Deps) *Service {
 		d.Log = slog.New(slog.DiscardHandler)
 	}
 	return &Service{
-		store: d.Store, now: d.Now, pages: d.Pages, log: d.Log, config: d.Config, alarms: d.Alarms, hooks: newHookCaller(d.HookClient),
+		store: d.Store, now: d.Now, since: d.Now(), pages: d.Pages, log: d.Log, config: d.Config, alarms: d.Alarms, hooks: newHookCaller(d.HookClient),
 		image: d.ResolveImage, placing: newPlacing(d.Store),
 	}
 }

@@ -3,6 +3,7 @@ package ecs
 import (
 	"cmp"
 	"fmt"
+	"maps"
 	"reflect"
 	"slices"
 	"strings"
@@ -18,16 +19,20 @@ import (
 const (
 	reasonScaling = "Scaling activity initiated by (deployment %s)"
 	reasonChecks  = "Task failed container health checks"
+	// reasonLost is Berth's own: ECS has no such rule.
+	reasonLost = "Container instance %s was lost: nothing has been heard of its agent since %s"
 )
 
 // pass is one look at one service inside a transaction: read, decide, write.
 type pass struct {
-	s    *Service     // nil where only a look is taken
-	r    store.Reader // what is read: tx, but where only a look is taken
-	tx   *store.Tx
-	now  time.Time
-	ids  []string // for tasks that are started
-	pick *picker
+	s   *Service     // nil where only a look is taken
+	r   store.Reader // what is read: tx, but where only a look is taken
+	tx  *store.Tx
+	now time.Time
+	// since is when the control plane started.
+	since time.Time
+	ids   []string // for tasks that are started
+	pick  *picker
 
 	v           ServiceRecord
 	live        map[string]*Deployment // by number
@@ -35,6 +40,9 @@ type pass struct {
 	definitions map[string]TaskDefinition
 	machines    map[string]*host // by instance ID
 	balance     balance
+	braked      bool             // brakes were looked for
+	brakes      []Brake          // of the cluster
+	braking     map[string]Brake // of these, those that hold tasks of the service, by zone
 	// set is the number of the task set that is looked at, about what events say of it.
 	set, about string
 
@@ -80,7 +88,7 @@ func (p *pass) run(key string) {
 // load reads what belongs to the service and returns its deployments as they were.
 func (p *pass) load() map[string]Deployment {
 	p.definitions, p.machines, p.live = map[string]TaskDefinition{}, map[string]*host{}, map[string]*Deployment{}
-	p.balance = newBalance()
+	p.balance, p.braking = newBalance(), map[string]Brake{}
 	was := map[string]Deployment{}
 	for d := range Deployments.By(p.r, byDeploymentLive, p.v.Key()) {
 		p.live[d.Number], was[d.Number] = new(d), d
@@ -115,6 +123,7 @@ func (p *pass) look() (seen []rollout.Task) {
 		}
 	}
 	p.balance.report(p)
+	p.reportBrakes()
 	return seen
 }
 
@@ -182,6 +191,13 @@ func (p *pass) see(t *Task) rollout.Task {
 	}
 	var next time.Time
 	out.Health, next = p.health(t)
+	if lost, braked := p.silentAt(m); braked {
+		out.Health, next = rollout.Settling, time.Time{}
+	} else if !lost.IsZero() {
+		if out.Lost = !p.now.Before(lost); !out.Lost && (next.IsZero() || lost.Before(next)) {
+			next = lost
+		}
+	}
 	if !next.IsZero() && (out.Next.IsZero() || next.Before(out.Next)) {
 		out.Next = next
 	}
@@ -302,13 +318,18 @@ func (p *pass) wake(after time.Duration) {
 // stop ends tasks, with the cause (I-09).
 func (p *pass) stop(stops []rollout.Stop) {
 	var running []string
+	lost := map[string]int{}
 	pending := 0
 	for _, s := range stops[:min(len(stops), mostPerPass)] {
 		i := slices.IndexFunc(p.tasks, func(t Task) bool { return t.ID == s.ID })
 		t := &p.tasks[i]
 		reason := fmt.Sprintf(reasonScaling, deploymentPrefix+cmp.Or(p.set, p.v.Primary))
-		if s.Reason == rollout.FailedAny {
+		switch s.Reason {
+		case rollout.FailedAny:
 			reason = cmp.Or(p.balance.reasons[t.ID], reasonChecks)
+		case rollout.Lost:
+			lost[t.Instance]++
+			reason = fmt.Sprintf(reasonLost, t.Instance, p.machine(t.Instance).c.silence().Time().UTC().Format(time.RFC3339))
 		}
 		if !t.want(p.tx, api.TaskStopCodeServiceSchedulerInitiated, reason, MillisOf(p.now)) {
 			continue
@@ -319,6 +340,10 @@ func (p *pass) stop(stops []rollout.Stop) {
 			pending++
 		}
 		Tasks.Put(p.tx, *t)
+	}
+	for _, id := range slices.Sorted(maps.Keys(lost)) {
+		p.event("has given up %d tasks on (container-instance %s): nothing has been heard of its agent since %s.",
+			lost[id], id, p.machine(id).c.silence().Time().UTC().Format(time.RFC3339))
 	}
 	if len(running) > 0 {
 		p.event("has stopped %d running tasks: %s.", len(running), strings.Join(running, " "))

@@ -108,7 +108,7 @@ func (v ServiceReconciler) Reconcile(ctx context.Context, key string) (again tim
 	k := v.s.placing.picker(have.ClusterKey(), rand.Uint64())
 	var done pass
 	err = v.s.store.Update(ctx, func(tx *store.Tx) error {
-		done = pass{s: v.s, r: tx, tx: tx, now: now, ids: ids, pick: k}
+		done = pass{s: v.s, r: tx, tx: tx, now: now, since: v.s.since, ids: ids, pick: k}
 		done.run(key)
 		return nil
 	})

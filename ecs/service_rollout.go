@@ -11,6 +11,7 @@ import (
 // Kinds of notes.
 const (
 	noteSteady    = "steady"
+	noteBrake     = "brake"
 	notePlacement = "placement"
 	noteBlocked   = "blocked"
 	noteGuarded   = "guarded"

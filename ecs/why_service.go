@@ -3,6 +3,7 @@ package ecs
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -22,7 +23,7 @@ type WhyService struct {
 	Rollout    string // its state: IN_PROGRESS, COMPLETED, FAILED; empty if there is none
 	Steady     bool
 	Summary    string // one sentence
-	// Reasons are sentences about what keeps the service from being steady, the weightiest first; none when it is.
+	// Reasons are sentences about what keeps the service from being steady, the weightiest first. When it is, they tell of silent machines.
 	Reasons []string
 
 	// Tasks that should run: wanted, running, on their way there, and of the running ones those that are healthy. A task that is to
@@ -32,7 +33,7 @@ type WhyService struct {
 	Failed, Threshold int
 	// Pause is when the next tasks start after several that failed; zero: nothing waits.
 	Pause time.Time
-	Tasks []WhyServiceTask // those that are not healthy, in order of creation
+	Tasks []WhyServiceTask // those that are not healthy or whose machine is silent, in order of creation
 	// Machines are the answers for one more task of the primary deployment, if some are missing.
 	Machines []WhyMachine
 }
@@ -64,7 +65,7 @@ type WhyTarget struct {
 func (s *Service) WhyService(ctx context.Context, cluster, subject string) (*WhyService, error) {
 	r, caller := s.store.Read(), aws.CallerFrom(ctx)
 	if v, _, ok := findDeployment(r, caller, subject); ok {
-		return ExplainService(r, v, s.now()), nil
+		return explainService(r, v, s.now(), s.since), nil
 	}
 	c, err := activeCluster(ctx, r, serviceCluster(&cluster, &subject))
 	if err != nil {
@@ -73,7 +74,7 @@ func (s *Service) WhyService(ctx context.Context, cluster, subject string) (*Why
 	if number, ok := strings.CutPrefix(subject, deploymentPrefix); ok {
 		for v := range Services.Prefix(r, c.Key()+"/") {
 			if _, ok := Deployments.Get(r, v.deploymentKey(number)); ok {
-				return ExplainService(r, v, s.now()), nil
+				return explainService(r, v, s.now(), s.since), nil
 			}
 		}
 	}
@@ -81,12 +82,12 @@ func (s *Service) WhyService(ctx context.Context, cluster, subject string) (*Why
 	if !ok {
 		return nil, aws.Errorf(codeServiceNotFound, msgServiceNotFound)
 	}
-	return ExplainService(r, v, s.now()), nil
+	return explainService(r, v, s.now(), s.since), nil
 }
 
-// ExplainService looks at the service as its scheduler does, and changes nothing.
-func ExplainService(r store.Reader, v ServiceRecord, now time.Time) *WhyService {
-	p := &pass{r: r, now: now, v: v}
+// explainService looks at the service as its scheduler does, and changes nothing.
+func explainService(r store.Reader, v ServiceRecord, now, since time.Time) *WhyService {
+	p := &pass{r: r, now: now, since: since, v: v}
 	p.load()
 	out := &WhyService{Service: string(v.ARN()), Deployment: deploymentPrefix + v.Primary, Desired: int(v.Desired)}
 	var seen []rollout.Task
@@ -143,9 +144,11 @@ func (w *WhyService) task(p *pass, t *Task, h rollout.Health) {
 	default:
 		w.Pending++
 	}
+	silent := p.silent(t)
 	if h == rollout.Healthy && t.Desired != StateStopped {
-		w.Healthy++
-		return
+		if w.Healthy++; silent == "" {
+			return
+		}
 	}
 	one := WhyServiceTask{Task: t.ID, Status: t.Last.String(), Ends: t.Desired == StateStopped, Targets: p.explainTargets(t)}
 	bad := slices.IndexFunc(one.Targets, func(t WhyTarget) bool { return t.State != targetHealthy })
@@ -156,6 +159,8 @@ func (w *WhyService) task(p *pass, t *Task, h rollout.Health) {
 		one.Why = "it is to stop (" + t.StopReason + ") and waits until its load balancers have let go of it"
 	case t.Desired == StateStopped:
 		one.Why = "it stops: " + t.StopReason
+	case silent != "":
+		one.Why = silent
 	case t.Last != StateRunning:
 		one.Why = "it is on its way: " + t.Last.String()
 	case containers == rollout.Unhealthy:
@@ -188,6 +193,9 @@ func (w *WhyService) explain(p *pass, primary *Deployment, want rollout.Service,
 	if d := p.staged(); d != nil {
 		w.Reasons, plan, w.Machines = d.explainStage(p.r), rollout.Plan{}, nil
 	}
+	for _, zone := range slices.Sorted(maps.Keys(p.braking)) {
+		say(true, "%s", p.braking[zone].Text())
+	}
 	say(want.Halted, "deployment %s has failed (%s): nothing more is started", w.Deployment, primary.Reason)
 	say(plan.Paused, "tasks fail again and again: the next ones start at %s", w.Pause.UTC().Format(time.RFC3339))
 	if plan.Paused || want.Halted || w.Failed > 0 {
@@ -206,6 +214,8 @@ func (w *WhyService) explain(p *pass, primary *Deployment, want rollout.Service,
 	say(len(w.Reasons) == 0 && !w.Steady, "tasks of an earlier deployment are being replaced")
 	name := fmt.Sprintf("service %s: %d of %d tasks healthy", p.v.Name, w.Healthy, w.Desired)
 	switch {
+	case w.Steady && len(w.Reasons) > 0:
+		w.Summary = name + "; steady, but " + w.Reasons[0]
 	case w.Steady:
 		w.Summary = name + "; steady"
 	default:

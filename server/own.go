@@ -35,6 +35,11 @@ func (o *ownService) GetStatus(ctx context.Context, _ *own.GetStatusRequest) (*o
 	out := &own.GetStatusResponse{Version: o.s.config.Version, Account: caller.Account, Region: caller.Region, Parts: o.s.parts(ctx)}
 	r := o.s.store.Read()
 	prefix := caller.Account + "/" + caller.Region + "/"
+	for c := range ecs.Clusters.Prefix(r, prefix) {
+		for _, b := range ecs.Brakes(r, c.Key()) {
+			out.Notices = append(out.Notices, fmt.Sprintf("cluster %s: %s.", b.Cluster, b.Text()))
+		}
+	}
 	for c := range ecs.ContainerInstances.Prefix(r, prefix) {
 		if c.Status == ecs.InstanceInactive {
 			continue
@@ -42,7 +47,7 @@ func (o *ownService) GetStatus(ctx context.Context, _ *own.GetStatusRequest) (*o
 		counts := ecs.CountTasks(r, c.Key())
 		out.Machines = append(out.Machines, own.Machine{
 			Arn: c.ARN().String(), Cluster: c.Cluster, Zone: ecs.ZoneOf(r, c), Status: c.Status.String(), Connected: c.Connected,
-			LastSeen: c.LastSeen.Time(), Impaired: c.Impaired, Running: counts.Running, Pending: counts.Pending,
+			LastSeen: c.LastSeen.Time(), LostAt: o.s.ecs.LostAt(r, c), Impaired: c.Impaired, Running: counts.Running, Pending: counts.Pending,
 			CPUTotal: c.CPU, CPUFree: c.CPU - c.Used.CPU, MemoryTotal: c.Memory, MemoryFree: c.Memory - c.Used.Memory,
 		})
 		out.Tasks.Running += counts.Running

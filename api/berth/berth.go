@@ -68,6 +68,8 @@ type GetStatusResponse struct {
 	Parts    []Part    `json:"parts"`
 	Machines []Machine `json:"machines"`
 	Tasks    Tasks     `json:"tasks"`
+	// Notices are sentences about whole zones: that too many machines went silent at once.
+	Notices []string `json:"notices,omitzero"`
 }
 
 // Healthy says whether every part and every machine is well.
@@ -100,6 +102,7 @@ type Machine struct {
 	Status    string    `json:"status"` // ACTIVE, DRAINING
 	Connected bool      `json:"connected"`
 	LastSeen  time.Time `json:"lastSeen,omitzero"`
+	LostAt    time.Time `json:"lostAt,omitzero"`   // when services replace the tasks on a machine that is not connected; zero: never
 	Impaired  string    `json:"impaired,omitzero"` // why nothing new should be placed there
 	Running   int       `json:"running"`
 	Pending   int       `json:"pending"`

@@ -55,6 +55,11 @@ func printStatus(w io.Writer, s *own.GetStatusResponse, now time.Time) error {
 			if !m.LastSeen.IsZero() {
 				agent += " for " + now.Sub(m.LastSeen).Round(time.Second).String()
 			}
+			if left := m.LostAt.Sub(now); left > 0 {
+				agent += ", lost in " + left.Round(time.Second).String()
+			} else if !m.LostAt.IsZero() {
+				agent += ", lost"
+			}
 		}
 		machines.Rows = append(machines.Rows, []string{
 			lastPart(m.Arn), m.Cluster, m.Status, agent, strconv.Itoa(m.Running), strconv.Itoa(m.Pending),
@@ -64,6 +69,9 @@ func printStatus(w io.Writer, s *own.GetStatusResponse, now time.Time) error {
 	fmt.Fprintln(w)
 	if err := cli.Print(w, "", machines, nil); err != nil {
 		return err
+	}
+	for _, notice := range s.Notices {
+		fmt.Fprintln(w, "\n"+notice)
 	}
 	_, err := fmt.Fprintf(w, "\ntasks: %d running, %d pending, %d stopping; account %s, region %s, version %s\n",
 		s.Tasks.Running, s.Tasks.Pending, s.Tasks.Stopping, s.Account, s.Region, s.Version)

@@ -25,6 +25,7 @@ type Task struct {
 	Proven     bool // it has been healthy at some time
 	Protected  bool // from scale-in and deployments
 	Draining   bool // its machine is to be emptied
+	Lost       bool // nothing has been heard of its machine for long
 	Spread     []string
 	Free       int64     // what its machine would have left without it, for binpack
 	Next       time.Time // when its health or protection changes by itself; zero: never
@@ -51,6 +52,7 @@ type Reason uint8
 const (
 	Scaling   Reason = iota // scale-in, deployment, a machine that is to be emptied
 	FailedAny               // its health checks
+	Lost                    // its machine
 )
 
 // Stop is one task to stop.
@@ -123,7 +125,7 @@ func (s Service) end(tasks []Task) (p Plan) {
 type sorted struct {
 	keep, leave []Task // leave: running ones that are old or on a draining machine
 	sick        []Task // proven ones of the primary that became unhealthy: replaced first, then stopped
-	drop        []Task // of no use to anybody: stopped at once
+	drop        []Task // of no use to anybody, or lost: stopped at once
 	total       int    // tasks that are not stopping
 	healthy     int
 	moving      bool // something will change without a step of ours
@@ -142,7 +144,7 @@ func (s Service) sort(tasks []Task) (out sorted) {
 		}
 		old := t.Deployment != s.Primary
 		switch {
-		case t.Health == Unhealthy && (old && !s.Halted || !t.Proven):
+		case t.Lost, t.Health == Unhealthy && (old && !s.Halted || !t.Proven):
 			out.drop = append(out.drop, t)
 		case t.Health == Unhealthy && !old:
 			out.sick = append(out.sick, t)
@@ -190,7 +192,10 @@ func (p *Plan) start(now time.Time, pause Pause) bool {
 }
 
 func reasonOf(t Task) Reason {
-	if t.Health == Unhealthy {
+	switch {
+	case t.Lost:
+		return Lost
+	case t.Health == Unhealthy:
 		return FailedAny
 	}
 	return Scaling
