@@ -24,6 +24,7 @@
 //	health.go       what machines report of targets, and what follows from several reports (pure)
 //	ingress.go      machines that carry traffic
 //	frame.go        records -> haproxy.Frame
+//	why.go          what keeps a load balancer from answering, for people
 //	follow.go       which machines do not go by what is written yet
 //	connect.go      ports of Service Connect, which ECS claims: a load balancer with a target group that the API does not show
 //	shift.go        what ECS changes in rules during deployments

@@ -2,7 +2,6 @@ package elbv2
 
 import (
 	"math"
-	"strings"
 
 	"berth/store"
 )
@@ -25,11 +24,10 @@ func Written(r store.Reader, account, region string) (newest int64) {
 
 // Says names the machine, with what it says hinders it.
 func (i Ingress) Says() string {
-	id := i.Instance[strings.LastIndexByte(i.Instance, '/')+1:]
 	if i.Problem == "" {
-		return "machine " + id
+		return "machine " + i.ID()
 	}
-	return "machine " + id + " (" + i.Problem + ")"
+	return "machine " + i.ID() + " (" + i.Problem + ")"
 }
 
 // Behind lists the connected machines whose traffic does not go by a listener or rule as it is written, by the ARN of either. There are none

@@ -14,6 +14,7 @@ import (
 	own "berth/api/berth"
 	"berth/aws"
 	"berth/ecs"
+	"berth/elbv2"
 	"berth/store"
 )
 
@@ -40,14 +41,17 @@ func (o *ownService) GetStatus(ctx context.Context, _ *own.GetStatusRequest) (*o
 			out.Notices = append(out.Notices, fmt.Sprintf("cluster %s: %s.", b.Cluster, b.Text()))
 		}
 	}
+	written := uint64(elbv2.Written(r, caller.Account, caller.Region))
 	for c := range ecs.ContainerInstances.Prefix(r, prefix) {
 		if c.Status == ecs.InstanceInactive {
 			continue
 		}
 		counts := ecs.CountTasks(r, c.Key())
+		ingress, _ := elbv2.Ingresses.Get(r, c.ARN().String())
 		out.Machines = append(out.Machines, own.Machine{
 			Arn: c.ARN().String(), Cluster: c.Cluster, Zone: ecs.ZoneOf(r, c), Status: c.Status.String(), Connected: c.Connected,
 			LastSeen: c.LastSeen.Time(), LostAt: o.s.ecs.LostAt(r, c), Impaired: c.Impaired, Running: counts.Running, Pending: counts.Pending,
+			Hindered: ingress.Problem, Behind: ingress.Problem != "" && ingress.Revision < written,
 			CPUTotal: c.CPU, CPUFree: c.CPU - c.Used.CPU, MemoryTotal: c.Memory, MemoryFree: c.Memory - c.Used.Memory,
 		})
 		out.Tasks.Running += counts.Running

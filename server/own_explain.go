@@ -8,14 +8,15 @@ import (
 	own "berth/api/berth"
 	"berth/aws"
 	"berth/ecs"
+	"berth/elbv2"
 )
 
 // Explain says why something is as it is: of a task, a task definition or a cluster, which machines take it; of a service or a deployment,
-// what keeps it from being steady; of a target, how its last health check was answered.
+// what keeps it from being steady; of a load balancer, who serves it and what is in the way; of a target, how its last health check was answered.
 func (o *ownService) Explain(ctx context.Context, in *own.ExplainRequest) (*own.ExplainResponse, error) {
 	var missing error
 	for _, explain := range []func(context.Context, *own.ExplainRequest) (*own.ExplainResponse, error){
-		o.explainService, o.explainTargets, o.explainPlacement,
+		o.explainService, o.explainBalancer, o.explainTargets, o.explainPlacement,
 	} {
 		out, err := explain(ctx, in)
 		if err == nil || !notFound(err) {
@@ -26,7 +27,7 @@ func (o *ownService) Explain(ctx context.Context, in *own.ExplainRequest) (*own.
 	if in.Subject == "" {
 		return nil, missing
 	}
-	return nil, aws.Errorf("ResourceNotFoundException", "No task, service, deployment, target, task definition or cluster is named %s.", in.Subject)
+	return nil, aws.Errorf("ResourceNotFoundException", "No task, service, deployment, load balancer, target, task definition or cluster is named %s.", in.Subject)
 }
 
 // errNotMine says that a subject is of another kind.
@@ -48,6 +49,24 @@ func (o *ownService) explainService(ctx context.Context, in *own.ExplainRequest)
 	out := &own.ExplainResponse{Subject: why.Service, Summary: why.Summary, Reasons: why.Reasons, Machines: machineShapes(why.Machines)}
 	for _, t := range why.Tasks {
 		out.Targets = append(out.Targets, targetShapes(t.Targets)...)
+	}
+	return out, nil
+}
+
+func (o *ownService) explainBalancer(ctx context.Context, in *own.ExplainRequest) (*own.ExplainResponse, error) {
+	r := o.s.store.Read()
+	lb, ok := findBalancer(r, aws.CallerFrom(ctx), in.Subject)
+	if !ok {
+		return nil, errNotMine
+	}
+	why := elbv2.Why(r, lb)
+	out := &own.ExplainResponse{Subject: lb.ARN().String(), Summary: why.Summary, Reasons: why.Reasons, Addresses: addressesOf(r, lb, nil)}
+	for _, group := range why.Groups {
+		targets, err := o.s.ecs.WhyTarget(ctx, group, "")
+		if err != nil && !notFound(err) {
+			return nil, err
+		}
+		out.Targets = append(out.Targets, targetShapes(targets)...)
 	}
 	return out, nil
 }

@@ -59,11 +59,9 @@ func (o *ownService) GetAddresses(ctx context.Context, in *own.GetAddressesReque
 	r, caller := o.s.store.Read(), aws.CallerFrom(ctx)
 	out := &own.GetAddressesResponse{Addresses: []own.Address{}}
 	place := caller.Account + "/" + caller.Region + "/"
-	for lb := range elbv2.LoadBalancers.Prefix(r, place) {
-		if lb.Name == in.Subject || lb.ARN().String() == in.Subject || strings.EqualFold(lb.DNSName(), in.Subject) {
-			out.Addresses = addressesOf(r, lb, nil)
-			return out, nil
-		}
+	if lb, ok := findBalancer(r, caller, in.Subject); ok {
+		out.Addresses = addressesOf(r, lb, nil)
+		return out, nil
 	}
 	found, err := o.s.ecs.ServiceAddresses(ctx, in.Cluster, in.Subject)
 	if e, ok := err.(*aws.Error); ok && strings.HasSuffix(e.Code, "NotFoundException") {
@@ -79,21 +77,34 @@ func (o *ownService) GetAddresses(ctx context.Context, in *own.GetAddressesReque
 	} else {
 		for _, p := range found.Ports {
 			out.Addresses = append(out.Addresses, own.Address{
-				Protocol: strings.ToUpper(p.Protocol), Port: p.Port, Machine: string(p.Instance), Local: "127.0.0.1", Public: p.Host,
+				Protocol: strings.ToUpper(p.Protocol), Port: p.Port, Machine: string(p.Instance), Local: "127.0.0.1", Public: p.Host, Served: true,
 			})
 		}
 	}
 	return out, nil
 }
 
+// findBalancer finds a load balancer of the caller by its name, ARN or DNS name.
+func findBalancer(r store.Reader, caller aws.Caller, subject string) (elbv2.LoadBalancer, bool) {
+	for lb := range elbv2.LoadBalancers.Prefix(r, caller.Account+"/"+caller.Region+"/") {
+		if lb.Name == subject || lb.ARN().String() == subject || strings.EqualFold(lb.DNSName(), subject) {
+			return lb, true
+		}
+	}
+	return elbv2.LoadBalancer{}, false
+}
+
 // addressesOf are the addresses of a load balancer's listeners, of those that forward to one of the groups if any is named.
 func addressesOf(r store.Reader, lb elbv2.LoadBalancer, groups []string) (out []own.Address) {
-	for l := range elbv2.Listeners.Prefix(r, lb.Key()+"/") {
+	for _, l := range elbv2.ListenersByUse(r, lb) {
 		if groups != nil && !slices.ContainsFunc(elbv2.ForwardedBy(r, l), func(arn string) bool { return slices.Contains(groups, arn) }) {
 			continue
 		}
 		for _, i := range elbv2.ConnectedIngresses(r, lb.Account, lb.Region) {
-			a := own.Address{LoadBalancer: lb.ARN().String(), DNSName: lb.DNSName(), Protocol: string(l.Protocol), Port: int(l.Port), Machine: i.Instance}
+			a := own.Address{
+				LoadBalancer: lb.ARN().String(), DNSName: lb.DNSName(), Protocol: string(l.Protocol), Port: int(l.Port), Machine: i.Instance,
+				Served: l.ServedBy(r, i), Hindered: i.Problem,
+			}
 			if i.Loopback.IsValid() {
 				a.Local = loopbackOf(i.Loopback, lb.Number).String()
 			}

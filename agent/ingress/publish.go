@@ -40,7 +40,7 @@ func (i *Ingress) claim() string {
 			}
 			if err := free(netip.AddrPortFrom(own, uint16(l.Port))); err != nil {
 				blocked[fmt.Sprint(lb.ID, " ", l.Port)] = true
-				missed = append(missed, fmt.Sprintf("%s port %d: %s: %v", lb.ID, l.Port, own, err))
+				missed = append(missed, haproxy.Problem{LoadBalancer: lb.ID, Port: l.Port, Reason: fmt.Sprintf("%s: %v", own, err)}.String())
 			}
 		}
 		for _, a := range i.cfg.Publish {

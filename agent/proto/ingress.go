@@ -37,7 +37,8 @@ type IngressReport struct {
 	Loopback netip.Prefix `json:"loopback,omitzero"`
 	// Published are the machine's own addresses at which load balancers that face the internet answer, by the ID of the load balancer.
 	Published map[string]netip.Addr `json:"published,omitzero"`
-	// Problem says why traffic does not follow the newest Ingress: HAProxy refuses the file, a port is taken.
+	// Problem says what is in the way of traffic: HAProxy refuses the file, a port is taken. It has parts with a semicolon and a blank between
+	// them; one that is a haproxy.Problem of a port says that this listener is left out.
 	Problem string         `json:"problem,omitzero"`
 	Targets []TargetStatus `json:"targets,omitzero"`
 }

@@ -80,7 +80,7 @@ func (s GetStatusResponse) Healthy() bool {
 		}
 	}
 	for _, m := range s.Machines {
-		if !m.Connected || m.Impaired != "" {
+		if !m.Connected || m.Impaired != "" || m.Behind {
 			return false
 		}
 	}
@@ -104,8 +104,11 @@ type Machine struct {
 	LastSeen  time.Time `json:"lastSeen,omitzero"`
 	LostAt    time.Time `json:"lostAt,omitzero"`   // when services replace the tasks on a machine that is not connected; zero: never
 	Impaired  string    `json:"impaired,omitzero"` // why nothing new should be placed there
-	Running   int       `json:"running"`
-	Pending   int       `json:"pending"`
+	// Hindered is what is in the way of load balancers there. Behind says that for this the machine does not follow what is written.
+	Hindered string `json:"hindered,omitzero"`
+	Behind   bool   `json:"behind,omitzero"`
+	Running  int    `json:"running"`
+	Pending  int    `json:"pending"`
 	// CPU is in units (1024 = one core), memory in MiB.
 	CPUTotal    int32 `json:"cpuTotal"`
 	CPUFree     int32 `json:"cpuFree"`
@@ -140,7 +143,7 @@ type CreateJoinTokenResponse struct {
 type ExplainRequest struct {
 	Cluster string `json:"cluster,omitzero"`
 	// Subject is a task (ID, ID prefix or ARN), a service (name or ARN), a deployment (ecs-svc/NUMBER or the ARN of a service
-	// deployment), a target group (name or ARN) or one of its targets (GROUP/TARGET, or the target alone), a task definition (family or
+	// deployment), a load balancer (name, ARN or DNS name), a target group (name or ARN) or one of its targets (GROUP/TARGET, or the target alone), a task definition (family or
 	// family:revision), or empty for the cluster.
 	Subject string `json:"subject,omitzero"`
 }
@@ -156,6 +159,8 @@ type ExplainResponse struct {
 	Reasons []string `json:"reasons,omitzero"`
 	// Targets are those of the subject that are not healthy, or all that it names.
 	Targets []Target `json:"targets,omitzero"`
+	// Addresses are where a load balancer answers, or should.
+	Addresses []Address `json:"addresses,omitzero"`
 }
 
 // ExplainMachine is one machine's answer.
@@ -205,7 +210,8 @@ type GetAddressesRequest struct {
 	Subject string `json:"subject"`
 }
 
-// GetAddressesResponse has every address at which the subject answers.
+// GetAddressesResponse has every address at which the subject answers, or will. Of a load balancer HTTP listeners come first, then HTTPS, then
+// others; each by port.
 type GetAddressesResponse struct {
 	Addresses []Address `json:"addresses"`
 }
@@ -222,6 +228,9 @@ type Address struct {
 	Local   string `json:"local,omitzero"`
 	// Public is the address at which others reach the port, if there is one.
 	Public string `json:"public,omitzero"`
+	// Served says that the machine's traffic goes by the listener as it is written; Hindered what keeps the machine from what it should do.
+	Served   bool   `json:"served"`
+	Hindered string `json:"hindered,omitzero"`
 }
 
 // ListTargetsRequest asks for the load balancers' targets of a service's tasks.

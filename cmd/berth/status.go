@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -63,7 +64,7 @@ func printStatus(w io.Writer, s *own.GetStatusResponse, now time.Time) error {
 		}
 		machines.Rows = append(machines.Rows, []string{
 			lastPart(m.Arn), m.Cluster, m.Status, agent, strconv.Itoa(m.Running), strconv.Itoa(m.Pending),
-			fmt.Sprintf("%d/%d", m.CPUFree, m.CPUTotal), fmt.Sprintf("%d/%d MiB", m.MemoryFree, m.MemoryTotal), m.Impaired,
+			fmt.Sprintf("%d/%d", m.CPUFree, m.CPUTotal), fmt.Sprintf("%d/%d MiB", m.MemoryFree, m.MemoryTotal), troubleOf(m),
 		})
 	}
 	fmt.Fprintln(w)
@@ -76,6 +77,14 @@ func printStatus(w io.Writer, s *own.GetStatusResponse, now time.Time) error {
 	_, err := fmt.Fprintf(w, "\ntasks: %d running, %d pending, %d stopping; account %s, region %s, version %s\n",
 		s.Tasks.Running, s.Tasks.Pending, s.Tasks.Stopping, s.Account, s.Region, s.Version)
 	return err
+}
+
+// troubleOf is what is wrong with a machine.
+func troubleOf(m own.Machine) string {
+	if m.Hindered == "" {
+		return m.Impaired
+	}
+	return strings.TrimPrefix(m.Impaired+"; ", "; ") + "load balancers: " + m.Hindered
 }
 
 func wellOrNot(ok bool) string {

@@ -2,6 +2,7 @@ package main
 
 import (
 	"fmt"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -10,6 +11,7 @@ import (
 
 func urlCommand(o *options) *cobra.Command {
 	var all bool
+	var wait time.Duration
 	cmd := &cobra.Command{
 		Use:               "url SERVICE | LOAD-BALANCER",
 		Short:             "Print an address at which a service or a load balancer answers from here",
@@ -21,7 +23,7 @@ func urlCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			urls, err := c.URLs(cmd.Context(), o.cluster, args[0], o.here())
+			urls, err := c.URLs(cmd.Context(), o.cluster, args[0], o.here(), wait)
 			if err != nil {
 				return err
 			}
@@ -37,6 +39,7 @@ func urlCommand(o *options) *cobra.Command {
 			return nil
 		},
 	}
+	cmd.Flags().DurationVar(&wait, "wait", 10*time.Second, "how long a load balancer may take until it answers")
 	cmd.Flags().BoolVar(&all, "all", false, "every address, the best first")
 	return cmd
 }

@@ -12,9 +12,10 @@ import (
 
 func whyCommand(o *options) *cobra.Command {
 	return &cobra.Command{
-		Use:   "why [TASK | SERVICE | DEPLOYMENT | TARGET | TASK-DEFINITION | CLUSTER]",
-		Short: "Explain why a task is not placed, a service not steady, a target not healthy",
+		Use:   "why [TASK | SERVICE | DEPLOYMENT | LOAD-BALANCER | TARGET | TASK-DEFINITION | CLUSTER]",
+		Short: "Explain why a task is not placed, a service not steady, a load balancer silent, a target not healthy",
 		Example: "  berth why web            what keeps the service from being steady\n" +
+			"  berth why web-lb         who serves the load balancer's listeners, and what is in the way\n" +
 			"  berth why web-group      how each target of the group answered its last health check\n" +
 			"  berth why 3f2a           the task whose ID begins so, and its steps\n" +
 			"  berth why web:7          where one more task of that definition would fit\n" +
@@ -58,11 +59,15 @@ func whyCommand(o *options) *cobra.Command {
 	}
 }
 
-// whyTables are what machines, targets and steps say.
+// whyTables are what addresses, machines, targets and steps say.
 func whyTables(why *own.ExplainResponse) []cli.Table {
 	machines := cli.Table{Heading: []string{"MACHINE", "FITS", "REASON", "DETAIL"}}
 	for _, m := range why.Machines {
 		machines.Rows = append(machines.Rows, []string{m.Machine, yesOrNo(m.Fits), m.Reason, m.Detail})
+	}
+	addresses := cli.Table{Heading: []string{"LISTENER", "MACHINE", "SERVED", "ADDRESS THERE", "ADDRESS FOR OTHERS"}}
+	for _, a := range why.Addresses {
+		addresses.Rows = append(addresses.Rows, []string{fmt.Sprintf("%s:%d", a.Protocol, a.Port), lastPart(a.Machine), yesOrNo(a.Served), a.Local, a.Public})
 	}
 	targets := cli.Table{Heading: []string{"TARGET", "STATE", "TASK", "LAST PROBE"}}
 	for _, t := range why.Targets {
@@ -72,7 +77,7 @@ func whyTables(why *own.ExplainResponse) []cli.Table {
 	for _, s := range why.Steps {
 		steps.Rows = append(steps.Rows, []string{s.Name, s.State, clock(s.Since), s.Error})
 	}
-	return []cli.Table{machines, targets, steps}
+	return []cli.Table{addresses, machines, targets, steps}
 }
 
 func yesOrNo(b bool) string {
