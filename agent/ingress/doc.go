@@ -13,6 +13,9 @@
 // HAProxy is a process of its own that outlives the agent. A reload happens only when the rendered text or its files change; targets come and go by
 // its runtime socket. The file on disk always has the newest slots filled in (fill.go), so that a worker serves from its first moment.
 //
+// The agent also has HAProxy's listening sockets (listeners.go). When HAProxy is killed, clients that connect wait for the next one; requests that were under way
+// are lost.
+//
 // A worker that stops is held (hold.go) until it has no connection any more and its counters have been read for the last time, so a reload loses no request of
 // the metrics. What HAProxy has counted since the last look, 5 seconds, is lost when it is killed.
 //
@@ -27,5 +30,6 @@
 //	haproxy.cfg    its file; haproxy.cfg.new the one that is being checked
 //	flows.json     targets that have UDP, for the next agent
 //	files-*        certificates, answers and maps of a configuration
-//	master.sock    HAProxy's master; stats.sock its newest worker; log.sock, where it writes requests of access logs; haproxy.pid, haproxy.log
+//	master.sock    HAProxy's master; stats.sock its newest worker; log.sock, where it writes requests of access logs; kept.sock, where the next HAProxy
+//	               gets the listeners of one that was killed; haproxy.pid, haproxy.log
 package ingress

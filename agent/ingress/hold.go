@@ -1,26 +1,24 @@
 package ingress
 
 import (
-	"bufio"
+	"bytes"
 	"context"
 	"fmt"
 	"io"
 	"net"
 	"os"
 	"strconv"
-	"strings"
 	"time"
 )
 
 // hold opens a connection to the runtime socket of the newest worker and keeps it: a worker that stops does not end before release, so that its last
-// requests can be counted.
-func (i *Ingress) hold(ctx context.Context) {
+// requests can be counted. It returns which one that is, 0 for none.
+func (i *Ingress) hold(ctx context.Context) (pid int) {
 	ctx, cancel := context.WithTimeout(ctx, talkWait)
 	defer cancel()
 	for {
 		procs, err := i.master.processes(ctx)
 		if err == nil && len(procs.Workers) > 0 {
-			var pid int
 			var conn net.Conn
 			if pid, conn, err = i.cfg.greet(ctx); err == nil && pid == procs.Workers[0].PID {
 				i.mu.Lock()
@@ -30,7 +28,7 @@ func (i *Ingress) hold(ctx context.Context) {
 				if old != nil {
 					old.Close()
 				}
-				return
+				return pid
 			}
 			if err == nil { // the worker before still listens
 				conn.Close()
@@ -39,7 +37,7 @@ func (i *Ingress) hold(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			i.log.Warn("the last requests of a worker may not be counted", "err", err)
-			return
+			return 0
 		case <-time.After(5 * time.Millisecond):
 		}
 	}
@@ -68,16 +66,16 @@ func (c Config) greet(ctx context.Context) (pid int, conn net.Conn, err error) {
 	if _, err := io.WriteString(conn, "prompt\nset timeout cli 3600\nshow info\n"); err != nil {
 		return 0, nil, fmt.Errorf("tell HAProxy: %w", err)
 	}
-	for r := bufio.NewReader(conn); ; {
-		line, err := r.ReadString('\n')
+	var said []byte
+	for buf := make([]byte, 4096); !bytes.Contains(said, []byte("\nPid: ")) || !bytes.HasSuffix(said, []byte("\n\n> ")); {
+		n, err := conn.Read(buf)
 		if err != nil {
 			return 0, nil, fmt.Errorf("listen to HAProxy: %w", err)
 		}
-		if v, ok := strings.CutPrefix(line, "Pid: "); ok {
-			pid, err = strconv.Atoi(strings.TrimSpace(v))
-			return pid, conn, err
-		}
+		said = append(said, buf[:n]...)
 	}
+	pid, err = strconv.Atoi(infoOf(string(said), "Pid"))
+	return pid, conn, err
 }
 
 // release lets workers end: those that ok likes.

@@ -30,6 +30,7 @@ type keeper struct {
 	loaded  []time.Time        // when the last reloads began, at most reloadBurst
 	started time.Time          // of process
 	good    *rendered          // what process serves; nil before any is known
+	sockets listeners          // of process
 	refused string             // digest of what HAProxy refused; it is not tried again before it changes
 }
 
@@ -43,8 +44,10 @@ func (i *Ingress) keepConfig(ctx context.Context) {
 	if p != nil {
 		i.log.Info("HAProxy is taken over", "pid", p.pid)
 		k.have(ctx, p)
+		k.keepListeners(ctx, k.hold(ctx))
 	}
 	defer k.drop()
+	defer k.sockets.close()
 	again := time.NewTimer(0)
 	defer again.Stop()
 	for {
@@ -240,19 +243,51 @@ func (k *keeper) startLast(ctx context.Context) error {
 // run starts HAProxy and returns when a worker serves.
 func (k *keeper) run(ctx context.Context) error {
 	began := time.Now()
-	p, err := k.cfg.start()
+	p, err := k.startServing(ctx)
 	if err != nil {
+		k.sockets.close() // the next try is without them, and who connects until then is refused
 		return err
 	}
-	if err := k.serving(ctx, p, 0, 0); err != nil {
-		return errors.Join(err, p.stop())
-	}
 	k.have(ctx, p)
-	k.hold(ctx)
+	k.keepListeners(ctx, k.hold(ctx))
 	k.started = time.Now()
 	k.log.Info("HAProxy started", "pid", p.pid, "took", time.Since(began).Round(time.Millisecond))
 	wake(k.wakeSlots)
 	return nil
+}
+
+// startServing starts HAProxy, with the listeners of the last one if they are kept, and returns when a worker serves.
+func (k *keeper) startServing(ctx context.Context) (*process, error) {
+	if _, identity := k.cfg.Network.TaskNamespace(); identity != k.sockets.identity {
+		k.sockets.close()
+	}
+	given := ""
+	if len(k.sockets.parts) > 0 {
+		given = k.cfg.path(keptSocket)
+		end, err := k.sockets.offer(given)
+		if err != nil {
+			return nil, err
+		}
+		defer end()
+	}
+	p, err := k.cfg.start(given)
+	if err != nil {
+		return nil, err
+	}
+	if err := k.serving(ctx, p, 0, 0); err != nil {
+		return nil, errors.Join(err, p.stop())
+	}
+	return p, nil
+}
+
+// keepListeners makes the listeners of a worker the ones that are kept.
+func (k *keeper) keepListeners(ctx context.Context, pid int) {
+	l, err := k.cfg.takeListeners(ctx, pid)
+	if err != nil {
+		k.log.Warn("clients are refused while HAProxy starts again after it was killed", "err", err)
+	}
+	k.sockets.close()
+	k.sockets = l
 }
 
 // reload makes the master start a worker with the new file; the old one keeps the connections that it has.
@@ -273,7 +308,7 @@ func (k *keeper) reload(ctx context.Context) error {
 	if err := k.serving(ctx, k.process, newest, before.Failed); err != nil {
 		return err
 	}
-	k.hold(ctx)
+	k.keepListeners(ctx, k.hold(ctx))
 	wake(k.reloaded)
 	k.log.Info("HAProxy took a new configuration", "took", time.Since(began).Round(time.Millisecond))
 	wake(k.wakeSlots)

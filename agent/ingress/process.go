@@ -22,6 +22,7 @@ const (
 	pidFile      = "haproxy.pid"
 	configFile   = "haproxy.cfg"
 	outputFile   = "haproxy.log"
+	keptSocket   = "kept.sock"
 )
 
 // Time limits of HAProxy.
@@ -67,8 +68,8 @@ func (c Config) find() (*process, error) {
 	return p, nil
 }
 
-// start runs HAProxy with the file that is there, in the calling process's network namespace.
-func (c Config) start() (*process, error) {
+// start runs HAProxy with the file that is there, in the calling process's network namespace. It takes its listeners from a socket, if one is given.
+func (c Config) start(listeners string) (*process, error) {
 	out, err := os.OpenFile(c.path(outputFile), os.O_CREATE|os.O_WRONLY|os.O_TRUNC|os.O_APPEND, 0o600)
 	if err != nil {
 		return nil, err
@@ -79,7 +80,11 @@ func (c Config) start() (*process, error) {
 			return nil, err
 		}
 	}
-	cmd := exec.Command(c.Program, "-W", "-S", c.path(masterSocket)+",mode,600,level,admin", "-p", c.path(pidFile), "-f", c.path(configFile), "--")
+	args := []string{"-W", "-S", c.path(masterSocket) + ",mode,600,level,admin", "-p", c.path(pidFile)}
+	if listeners != "" {
+		args = append(args, "-x", listeners)
+	}
+	cmd := exec.Command(c.Program, append(args, "-f", c.path(configFile), "--")...)
 	cmd.Env = []string{"PATH=/usr/sbin:/usr/bin:/sbin:/bin"} // nothing of the agent's environment, which may have keys
 	cmd.Stdout, cmd.Stderr = out, out
 	cmd.Dir = "/"
