@@ -23,7 +23,7 @@ type counts map[counter]int64
 
 // countedColumns of "show stat". Source: HAProxy management guide, CSV format.
 var countedColumns = []string{
-	"stot", "conn_tot", "bin", "bout", "wretr", "wredis", "econ", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx",
+	"stot", "conn_tot", "connect", "bin", "bout", "wretr", "wredis", "econ", "hrsp_2xx", "hrsp_3xx", "hrsp_4xx", "hrsp_5xx",
 }
 
 // since is what was added after an earlier look.

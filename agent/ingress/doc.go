@@ -20,8 +20,8 @@
 // the metrics. What HAProxy has counted since the last look, 5 seconds, is lost when it is killed.
 //
 // A target is drained when its slot is in maintenance in every worker and two looks in a row found no session there. An old worker, which only serves
-// the connections that it has, takes no commands: there the target counts as in use while a client keeps a connection open that may bring one more
-// request, for at most the load balancer's idle timeout.
+// the connections that it has, takes no commands: so a request that comes to it by a connection that a client has kept open goes to the
+// newest worker, and its answer ends the connection.
 //
 // Config.Dir has:
 //

@@ -200,7 +200,6 @@ func TestNothingIsDroppedWhileTargetsAndListenersChange(t *testing.T) {
 	if err := <-slowDone; err != nil {
 		t.Errorf("the open request of a: %v", err)
 	}
-	r.client.CloseIdleConnections() // an old worker would wait for what comes by them
 	r.awaitState(a, proto.TargetDrained)
 	cancel()
 	load.Wait()

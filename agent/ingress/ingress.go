@@ -304,7 +304,7 @@ func (i *Ingress) machine() haproxy.Machine {
 	path, _ := i.cfg.Network.TaskNamespace()
 	return haproxy.Machine{
 		Instance: i.state.Instance, Loopback: i.cfg.Network.Loopback(), Namespace: path,
-		StatsSocket: i.cfg.path(statsSocket), LogSocket: i.cfg.path(logSocket), OpenFiles: i.openFiles,
+		StatsSocket: i.cfg.path(statsSocket), LateDir: i.cfg.Dir, LogSocket: i.cfg.path(logSocket), OpenFiles: i.openFiles,
 		Threads: min(runtime.NumCPU(), mostThreads),
 	}
 }

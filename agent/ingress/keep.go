@@ -226,7 +226,7 @@ func (k *keeper) serve(ctx context.Context, r rendered, before running) error {
 	if err := k.cfg.writeRunning(r.running); err != nil {
 		k.log.Warn("what HAProxy serves was not noted", "err", err)
 	}
-	if err := k.cfg.dropFiles(r.dir); err != nil {
+	if err := k.cfg.dropFiles(r); err != nil {
 		k.log.Warn("files of an earlier configuration stay", "err", err)
 	}
 	return nil

@@ -102,10 +102,12 @@ func (r rendered) writeFiles() error {
 }
 
 // dropFiles removes the files of other configurations. Workers have read theirs when they started.
-func (c Config) dropFiles(keep string) error {
+func (c Config) dropFiles(keep rendered) error {
 	entries, err := os.ReadDir(c.Dir)
 	for _, e := range entries {
-		if strings.HasPrefix(e.Name(), filesPrefix) && c.path(e.Name()) != keep {
+		old := strings.HasPrefix(e.Name(), filesPrefix) && c.path(e.Name()) != keep.dir
+		old = old || strings.HasPrefix(e.Name(), haproxy.LatePrefix) && !strings.Contains(string(keep.config.Text), c.path(e.Name())+" ")
+		if old {
 			err = errors.Join(err, os.RemoveAll(c.path(e.Name())))
 		}
 	}

@@ -92,6 +92,8 @@ func (t *tally) count(fresh counts, owed owed) {
 	for c, n := range fresh {
 		if balancer, ok := haproxy.FrontendOwner(c.proxy); ok {
 			t.frontend(balancer, c.name, n, owed)
+		} else if balancer, ok := haproxy.LateOwner(c.proxy); ok && c.part != "BACKEND" {
+			t.late(balancer, c.name, n, owed)
 		} else if balancer, group, ok := haproxy.BackendOwner(c.proxy); ok {
 			switch c.part {
 			case "":
@@ -124,6 +126,19 @@ func (t *tally) frontend(balancer, name string, n int64, owed owed) {
 		t.addMany(series{space, "NewConnectionCount", count, balancer, ""}, 1, n)
 	case strings.HasPrefix(name, "hrsp_"):
 		owed[answers{balancer, name[len("hrsp_")]}] += n
+	}
+}
+
+// late takes back what a worker handed to the next one, which counts it.
+func (t *tally) late(balancer, name string, n int64, owed owed) {
+	switch space := namespaceOf(balancer); {
+	case space == "":
+	case name == "bin" || name == "bout":
+		t.add(series{space, "ProcessedBytes", octets, balancer, ""}, -float64(n))
+	case name == "connect":
+		t.addMany(series{space, "NewConnectionCount", count, balancer, ""}, 1, -n)
+	case strings.HasPrefix(name, "hrsp_"):
+		owed[answers{balancer, name[len("hrsp_")]}] -= n
 	}
 }
 

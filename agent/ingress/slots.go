@@ -93,11 +93,9 @@ func (i *Ingress) syncSlots(ctx context.Context) error {
 // served is what one worker has.
 type served struct {
 	slots map[string][]haproxy.Slot // by backend
+	old   bool
 	// accepts says of an old worker that it has not heard yet that it is one: it may still take new connections.
 	accepts bool
-	// idle are the connections that clients keep open without a request to a target, by load balancer as backends name it.
-	// Only an old worker's matter: each may bring one more request, which goes by the slots that the worker has.
-	idle map[string]int
 }
 
 // syncWorker sets the slots of one worker and returns what it has. Those of an old worker stay as they are: HAProxy 2.6 takes no command for
@@ -116,13 +114,13 @@ func (i *Ingress) syncWorker(ctx context.Context, w worker, wanted map[string][]
 	if err != nil {
 		return served{}, err
 	}
-	out := served{slots: slots}
+	out := served{slots: slots, old: w.Old}
 	if w.Old {
 		info, err := i.master.tell(ctx, w, "show info")
 		if err != nil {
 			return served{}, err
 		}
-		out.idle, out.accepts = idle(sessions), strings.Contains(info, "\nStopping: 0\n")
+		out.accepts = infoOf(info, "Stopping") == "0"
 	}
 	i.mu.Lock()
 	groups := make(map[string]string, len(slots))
@@ -155,30 +153,6 @@ func (i *Ingress) syncWorker(ctx context.Context, w worker, wanted map[string][]
 		}
 	}
 	return out, nil
-}
-
-// idle counts client connections that are in no session with a target, by load balancer, of the sessions of frontends and backends.
-func idle(sessions map[string]int) map[string]int {
-	out := map[string]int{}
-	for name, n := range sessions {
-		proxy, part, _ := strings.Cut(name, "/")
-		switch balancer := balancerOf(proxy); {
-		case balancer == "":
-		case part == "FRONTEND":
-			out[balancer] += n
-		case part == "BACKEND":
-			out[balancer] -= n
-		}
-	}
-	return out
-}
-
-// balancerOf is the part of a proxy's name that says whose it is; see haproxy.FrontendName and BackendName.
-func balancerOf(proxy string) string {
-	if parts := strings.Split(proxy, "."); len(parts) >= 3 && (parts[0] == "f" || parts[0] == "b") {
-		return parts[1]
-	}
-	return ""
 }
 
 // refusal is the first line of answers to slot commands that is not as it should be.
@@ -237,7 +211,7 @@ func (i *Ingress) settle(revision uint64, running running, workers []served, loa
 	}
 }
 
-// busy tells whether a worker has sessions to a target, or may begin some. The caller holds mu.
+// busy tells whether a worker has sessions to a target, or may begin some: an old one does not, it hands requests to the newest. The caller holds mu.
 func (i *Ingress) busy(group string, at netip.AddrPort, workers []served) bool {
 	for _, w := range workers {
 		for name, slots := range w.slots {
@@ -245,8 +219,7 @@ func (i *Ingress) busy(group string, at netip.AddrPort, workers []served) bool {
 				continue
 			}
 			for _, s := range slots {
-				open := !s.Maint && (w.idle == nil || w.idle[balancerOf(name)] > 0)
-				if s.At == at && (open || s.Sessions > 0) {
+				if s.At == at && (!s.Maint && !w.old || s.Sessions > 0) {
 					return true
 				}
 			}

@@ -10,6 +10,7 @@
 //	check.go       what of it cannot be, and why (Sound)
 //	machine.go     the machine, and what comes out: Config, Backend
 //	render.go      Render; global.go, listener.go, conditions.go, actions.go, headers.go, tls.go, backend.go: its sections
+//	late.go        how a worker that stops hands requests to the next one
 //	answers.go     what a load balancer says itself
 //	quote.go       the only way by which texts of users get into the configuration; regex.go: the same for patterns
 //	slots.go       Plan: which runtime commands bring slots to what is wanted

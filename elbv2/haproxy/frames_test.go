@@ -124,5 +124,5 @@ func write(t testing.TB, dir string, c haproxy.Config) {
 }
 
 func machine(dir string) haproxy.Machine {
-	return haproxy.Machine{Loopback: netip.MustParsePrefix("127.128.0.0/22"), Dir: dir, LogSocket: filepath.Join(dir, "log.sock"), StatsSocket: filepath.Join(dir, "stats.sock")}
+	return haproxy.Machine{Loopback: netip.MustParsePrefix("127.128.0.0/22"), Dir: dir, LogSocket: filepath.Join(dir, "log.sock"), StatsSocket: filepath.Join(dir, "stats.sock"), LateDir: dir}
 }

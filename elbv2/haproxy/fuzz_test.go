@@ -18,7 +18,7 @@ import (
 // keywords are the first words of lines that Render may write. Anything else is a text of a user that got out.
 var keywords = strings.Fields(`global defaults frontend backend # nbthread httpclient.ssl.verify fd-hard-limit hard-stop-after tune.bufsize tune.maxrewrite tune.http.logurilen tune.ssl.default-dh-param
 	stats log log-format option retries retry-on http-reuse timeout errorfile mode bind acl tcp-request http-request http-response http-after-response use_backend default_backend
-	peers disabled table balance hash-type cookie dynamic-cookie-key server-template`)
+	peers disabled table server balance hash-type cookie dynamic-cookie-key server-template`)
 
 // structure is a configuration without what depends on texts: the first word of each line, and the second where it is a keyword too. What is in quotes
 // or escaped is of no interest: it is one word.

@@ -83,7 +83,7 @@ func TestGolden(t *testing.T) {
 			if _, problems := haproxy.Sound(f); len(problems) > 0 {
 				t.Fatal(problems)
 			}
-			m := haproxy.Machine{Loopback: netip.MustParsePrefix("127.128.0.0/22"), Dir: "/var/lib/berth/ingress", LogSocket: "/run/berth/log.sock", StatsSocket: "/run/berth/stats.sock",
+			m := haproxy.Machine{Loopback: netip.MustParsePrefix("127.128.0.0/22"), Dir: "/var/lib/berth/ingress", LogSocket: "/run/berth/log.sock", StatsSocket: "/run/berth/stats.sock", LateDir: "/run/berth",
 				Namespace: "berth-tasks", Published: map[string][]netip.Addr{"app/web/50dc6c495c0c9188": {netip.MustParseAddr("192.0.2.10")}}}
 			c := haproxy.Render(f, m, nil)
 			var got bytes.Buffer

@@ -23,7 +23,9 @@ func (r *renderer) listener(lb LoadBalancer, l Listener) {
 		r.line("bind %s%s", b, options)
 	}
 	if isHTTP(lb, l) {
+		r.lateBind(lb, l)
 		r.http(lb, l)
+		r.lateBackend(lb, l)
 	} else {
 		r.tcp(lb, l)
 	}
@@ -44,6 +46,7 @@ func (r *renderer) http(lb LoadBalancer, l Listener) {
 		r.line("tcp-request session set-var(sess.begun) date")
 	}
 	logged := r.m.LogSocket != "" && LogsAccess(lb)
+	r.lateRequests(logged)
 	if logged {
 		r.httpLog()
 	}
@@ -80,6 +83,7 @@ func (r *renderer) http(lb LoadBalancer, l Listener) {
 
 // uses sends a request to its backend. Of Service Connect it is the twin if all servers are out.
 func (r *renderer) uses(lb LoadBalancer, l Listener) {
+	r.lateUse(lb, l)
 	if group, ok := r.onlyGroup(l); ok {
 		b := BackendName(lb.ID, group)
 		if lb.Kind == Connect {

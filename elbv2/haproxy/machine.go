@@ -19,6 +19,8 @@ type Machine struct {
 	// StatsSocket is the path of the runtime socket that each worker opens. It belongs to the newest worker; older ones answer
 	// at the master's socket (haproxy -W -S) only.
 	StatsSocket string
+	// LateDir is the absolute directory of sockets by which a worker that stops hands requests to the next one; empty: it serves them itself.
+	LateDir string
 	// LogSocket is the path of the datagram socket that gets a line for each request of load balancers with access logs; empty: no log.
 	LogSocket string
 	// Threads over which traffic is spread; 0: as many as there are processors.

@@ -168,12 +168,12 @@ func vacant(have []Slot, taken map[string]bool, at netip.AddrPort) (Slot, bool) 
 // when the server is made ready.
 const configured = 0x04 | 0x40
 
-// ParseState reads what "show servers state" says: the slots of each backend, by its name, in order of their numbers.
+// ParseState reads what "show servers state" says: the slots of each backend of a group, by its name, in order of their numbers.
 func ParseState(text string) map[string][]Slot {
 	out := map[string][]Slot{}
 	for line := range strings.Lines(text) {
 		f := strings.Fields(line)
-		if len(f) < 19 || strings.HasPrefix(f[0], "#") {
+		if len(f) < 19 || strings.HasPrefix(f[0], "#") || !strings.HasPrefix(f[1], "b.") {
 			continue
 		}
 		addr, _ := netip.ParseAddr(f[4])
