@@ -8,7 +8,6 @@ import (
 	"strings"
 	"time"
 
-	api "berth/api/ecs"
 	"berth/aws"
 	"berth/ecs/placement"
 	"berth/ecs/rollout"
@@ -36,6 +35,8 @@ type WhyService struct {
 	Tasks []WhyServiceTask // those that are not healthy or whose machine is silent, in order of creation
 	// Machines are the answers for one more task of the primary deployment, if some are missing.
 	Machines []WhyMachine
+
+	healthy map[string]int // tasks by the number of their deployment
 }
 
 // WhyServiceTask is a task that does not count as healthy.
@@ -60,12 +61,12 @@ type WhyTarget struct {
 }
 
 // WhyService explains a service of the caller's cluster. subject is its name or ARN, or one of its deployments: the ID
-// (ecs-svc/<number>) or the ARN of the service deployment.
+// (ecs-svc/<number>) or the ARN of the service deployment. Of a deployment that has ended, or is rolled back, it tells how that went.
 // Errors: ClusterNotFoundException, ServiceNotFoundException.
 func (s *Service) WhyService(ctx context.Context, cluster, subject string) (*WhyService, error) {
 	r, caller := s.store.Read(), aws.CallerFrom(ctx)
-	if v, _, ok := findDeployment(r, caller, subject); ok {
-		return explainService(r, v, s.now(), s.since), nil
+	if v, d, ok := findDeployment(r, caller, subject); ok {
+		return explainDeployment(r, v, d, s.now(), s.since), nil
 	}
 	c, err := activeCluster(ctx, r, serviceCluster(&cluster, &subject))
 	if err != nil {
@@ -73,8 +74,8 @@ func (s *Service) WhyService(ctx context.Context, cluster, subject string) (*Why
 	}
 	if number, ok := strings.CutPrefix(subject, deploymentPrefix); ok {
 		for v := range Services.Prefix(r, c.Key()+"/") {
-			if _, ok := Deployments.Get(r, v.deploymentKey(number)); ok {
-				return explainService(r, v, s.now(), s.since), nil
+			if d, ok := Deployments.Get(r, v.deploymentKey(number)); ok {
+				return explainDeployment(r, v, d, s.now(), s.since), nil
 			}
 		}
 	}
@@ -89,7 +90,7 @@ func (s *Service) WhyService(ctx context.Context, cluster, subject string) (*Why
 func explainService(r store.Reader, v ServiceRecord, now, since time.Time) *WhyService {
 	p := &pass{r: r, now: now, since: since, v: v}
 	p.load()
-	out := &WhyService{Service: string(v.ARN()), Deployment: deploymentPrefix + v.Primary, Desired: int(v.Desired)}
+	out := &WhyService{Service: string(v.ARN()), Deployment: deploymentPrefix + v.Primary, Desired: int(v.Desired), healthy: map[string]int{}}
 	var seen []rollout.Task
 	for i := range p.tasks {
 		if t := &p.tasks[i]; t.Active() {
@@ -146,6 +147,7 @@ func (w *WhyService) task(p *pass, t *Task, h rollout.Health) {
 	}
 	silent := p.silent(t)
 	if h == rollout.Healthy && t.Desired != StateStopped {
+		w.healthy[t.deployment()]++
 		if w.Healthy++; silent == "" {
 			return
 		}
@@ -199,7 +201,7 @@ func (w *WhyService) explain(p *pass, primary *Deployment, want rollout.Service,
 	say(want.Halted, "deployment %s has failed (%s): nothing more is started", w.Deployment, primary.Reason)
 	say(plan.Paused, "tasks fail again and again: the next ones start at %s", w.Pause.UTC().Format(time.RFC3339))
 	if plan.Paused || want.Halted || w.Failed > 0 {
-		failure := p.lastFailure()
+		failure := p.lastFailure(p.v.Primary)
 		say(failure != "", "%s", failure)
 	}
 	say(w.Threshold > 0 && w.Failed > 0 && !want.Halted, "%d of %d failures until the circuit breaker ends the deployment", w.Failed, w.Threshold)
@@ -212,7 +214,7 @@ func (w *WhyService) explain(p *pass, primary *Deployment, want rollout.Service,
 		say(!t.Ends, "task %s: %s", t.Task, t.Why)
 	}
 	say(len(w.Reasons) == 0 && !w.Steady, "tasks of an earlier deployment are being replaced")
-	name := fmt.Sprintf("service %s: %d of %d tasks healthy", p.v.Name, w.Healthy, w.Desired)
+	name := fmt.Sprintf("service %s: %s", p.v.Name, w.count(p, primary))
 	switch {
 	case w.Steady && len(w.Reasons) > 0:
 		w.Summary = name + "; steady, but " + w.Reasons[0]
@@ -221,26 +223,6 @@ func (w *WhyService) explain(p *pass, primary *Deployment, want rollout.Service,
 	default:
 		w.Summary = name + "; " + w.Reasons[0]
 	}
-}
-
-// lastFailure says how the newest task of the primary deployment that ended by itself or failed its checks did; empty if there is none.
-func (p *pass) lastFailure() (out string) {
-	for t := range Tasks.By(p.r, byTaskFamily, listKey(p.v.ClusterKey(), StateStopped, serviceGroup+p.v.Name)) {
-		itself := t.StopCode == api.TaskStopCodeEssentialContainerExited || t.StopCode == api.TaskStopCodeTaskFailedToStart
-		if t.deployment() != p.v.Primary || !itself && !strings.HasPrefix(t.StopReason, "Task failed") {
-			continue
-		}
-		out = fmt.Sprintf("task %s failed: %s", t.ID, t.StopReason)
-		for _, c := range t.Containers {
-			switch {
-			case c.Reason != "":
-				out += fmt.Sprintf("; %s: %s", c.Name, c.Reason)
-			case c.ExitCode != nil:
-				out += fmt.Sprintf("; %s: exit code %d", c.Name, *c.ExitCode)
-			}
-		}
-	}
-	return out
 }
 
 func closestOf(machines []WhyMachine) string {
@@ -277,6 +259,8 @@ func (p *pass) explainTargets(t *Task) (out []WhyTarget) {
 			one.Summary = "its target was taken out of " + g.Name
 		case t.Last == StateRunning:
 			one.Summary = fmt.Sprintf("its machine has not said at which port %s:%d answers", *b.ContainerName, *b.ContainerPort)
+		default:
+			one.Summary = "it ended before it was registered"
 		}
 		out = append(out, one)
 	}

@@ -48,6 +48,10 @@ func TestWhyAServiceIsNotSteady(t *testing.T) {
 		return "healthy"
 	})
 	got := w.why(*w.service("web").CurrentServiceDeployment)
+	contains("stopped", got.Summary, "(web:2) is STOPPED since "+w.clock.UTC().Format("2006-01-02T15:"))
+	contains("stopped", got.Summary, ": Service deployment stopped because the circuit breaker threshold was exceeded.")
+	contains("now", strings.Join(got.Reasons, "\n"), "now service web: ")
+	got = w.why("web")
 	contains("failed", got.Summary, "has failed (ECS deployment circuit breaker: tasks failed to start.): nothing more is started")
 	contains("its last failure", strings.Join(got.Reasons, "\n"), "failed: Task failed ELB health checks in (target-group "+string(g.ARN())+")")
 	if got.Failed < 3 || got.Threshold != 3 || got.Rollout != "FAILED" {
@@ -62,6 +66,37 @@ func TestWhyAServiceIsNotSteady(t *testing.T) {
 	}
 	if e := asError(t, func() error { _, err := w.WhyTarget(w.ctx, "web", "i-1:1"); return err }()); e.Code != codeNotFound {
 		t.Errorf("unknown target: %v", e)
+	}
+}
+
+func TestWhyTellsOfADeploymentThatWasRolledBack(t *testing.T) {
+	w, _ := newBalancedWorld(t, 2, `,"deploymentConfiguration":{"deploymentCircuitBreaker":{"enable":true,"rollback":true}}`)
+	w.play(5, "web", always("healthy"))
+	first := *w.service("web").Deployments[0].Id
+	w.clock = w.clock.Add(time.Minute)
+	w.update(`{"service":"web","taskDefinition":"web:2"}`)
+	second, arn := *w.service("web").Deployments[0].Id, *w.service("web").CurrentServiceDeployment
+	w.play(3, "web", func(t Task) string { return map[bool]string{true: "initial", false: "healthy"}[t.Revision == 2] })
+	if got := w.why("web").Summary; !strings.HasPrefix(got, "service web: 0 of 2 tasks of web:2 healthy, and 2 of web:1; ") {
+		t.Errorf("under way: %q", got)
+	}
+	w.play(30, "web", func(t Task) string { return map[bool]string{true: "unhealthy", false: "healthy"}[t.Revision == 2] })
+	for _, subject := range []string{second, arn} {
+		got := w.why(subject)
+		if !strings.HasPrefix(got.Summary, "deployment "+second+" of service web (web:2) is ROLLBACK_SUCCESSFUL since 20") ||
+			!strings.HasSuffix(got.Summary, ": Service deployment rolled back because the circuit breaker threshold was exceeded.") {
+			t.Errorf("%s: %q", subject, got.Summary)
+		}
+		reasons := strings.Join(got.Reasons, "\n")
+		for _, want := range []string{"\nthe rollback to " + first + " began at 20", " of its tasks failed\ntask ",
+			" failed: Task failed ELB health checks in (target-group ", "\nnow service web: 2 of 2 tasks healthy; steady"} {
+			if !strings.Contains(reasons, want) {
+				t.Errorf("%s: %s\n does not say %q", subject, reasons, want)
+			}
+		}
+		if got.Deployment != second || got.Rollout != "FAILED" || got.Failed < 3 || got.Steady {
+			t.Errorf("%+v", got)
+		}
 	}
 }
 

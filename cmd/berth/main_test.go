@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"berth/agent/doctor"
+	own "berth/api/berth"
 	api "berth/api/ecs"
 	"berth/aws"
 	"berth/cli"
@@ -228,5 +229,16 @@ func TestWrongCommandLinesAreRefusedBeforeAnythingIsDone(t *testing.T) {
 				t.Errorf("the data directory was made: %v", err)
 			}
 		})
+	}
+}
+
+func TestWhyLeavesNoCellOfATargetEmpty(t *testing.T) {
+	got := whyTables(&own.ExplainResponse{Targets: []own.Target{
+		{State: "missing", Task: "3f2a", Summary: "it is registered when it runs"},
+		{Target: "i-1:80", State: "healthy", Probes: []string{"GET / answered 200 in 1 ms"}},
+	}})[1].Rows
+	want := [][]string{{"-", "missing", "3f2a", "it is registered when it runs"}, {"i-1:80", "healthy", "-", "GET / answered 200 in 1 ms"}}
+	if diff := cmp.Diff(got, want); diff != "" {
+		t.Error(diff)
 	}
 }

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 
@@ -71,7 +72,8 @@ func whyTables(why *own.ExplainResponse) []cli.Table {
 	}
 	targets := cli.Table{Heading: []string{"TARGET", "STATE", "TASK", "LAST PROBE"}}
 	for _, t := range why.Targets {
-		targets.Rows = append(targets.Rows, []string{t.Target, t.State, t.Task, strings.Join(t.Probes, "; ")})
+		said := cmp.Or(strings.Join(t.Probes, "; "), t.Description, t.Summary)
+		targets.Rows = append(targets.Rows, []string{cmp.Or(t.Target, "-"), t.State, cmp.Or(t.Task, "-"), said})
 	}
 	steps := cli.Table{Heading: []string{"STEP", "STATE", "SINCE", "ERROR"}}
 	for _, s := range why.Steps {
