@@ -33,6 +33,7 @@ type ServiceFollower struct {
 	events map[string]bool
 	// failing are deployments of which tasks have failed, failed tasks whose end was shown.
 	failing, failed map[string]bool
+	pauses          map[string]bool // hooks that wait for somebody, of which it was told
 	began           time.Time
 }
 
@@ -46,7 +47,7 @@ func (e *ErrDetached) Error() string { return "no longer watching " + e.Service 
 func (f *ServiceFollower) Follow(ctx context.Context, name string, timeout time.Duration, goal Goal) error {
 	if f.began.IsZero() {
 		f.began = time.Now()
-		f.events, f.failing, f.failed = map[string]bool{}, map[string]bool{}, map[string]bool{}
+		f.events, f.failing, f.failed, f.pauses = map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
 		f.screen = newScreen(f.Out)
 	}
 	defer f.screen.leave()
@@ -133,6 +134,12 @@ func (f *ServiceFollower) show(ctx context.Context, now view) error {
 	}
 	if err := f.showFailures(ctx, v); err != nil {
 		return err
+	}
+	for id, command := range now.pauses() { // whole, above the block, whose lines are cut
+		if !f.pauses[id] {
+			f.pauses[id] = true
+			f.say("%s waits for you; to go on:\n%s", stageName(now.deployment.LifecycleStage), command)
+		}
 	}
 	if f.screen.live {
 		f.screen.draw(now.block(time.Since(f.began)))

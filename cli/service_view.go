@@ -35,12 +35,12 @@ func (w view) block(took time.Duration) []string {
 	desired := int(aws.Value(v.DesiredCount))
 	for _, d := range v.Deployments {
 		name := "old"
-		if aws.Value(d.Status) == "PRIMARY" {
+		if w.isNew(d) {
 			name = "new"
 		}
 		running, pending := int(aws.Value(d.RunningCount)), int(aws.Value(d.PendingCount))
 		text := fmt.Sprintf("%s %d running", bar(running, desired), running)
-		if name == "new" {
+		if aws.Value(d.Status) == "PRIMARY" {
 			text = fmt.Sprintf("%s %d of %d running", bar(running, desired), running, desired)
 		}
 		if pending > 0 {
@@ -54,6 +54,17 @@ func (w view) block(took time.Duration) []string {
 	row("hooks", w.hooks())
 	return out
 }
+
+// isNew says whether one of the service's deployments is the one that is watched: after a rollback, the primary is not.
+func (w view) isNew(d api.Deployment) bool {
+	if t := w.deployment.TargetServiceRevision; t != nil && t.Arn != nil {
+		return TaskID(*t.Arn) == TaskID(aws.Value(d.Id))
+	}
+	return aws.Value(d.Status) == "PRIMARY"
+}
+
+// backing says whether the deployment is, or was, rolled back.
+func (w view) backing() bool { return strings.HasPrefix(string(w.deployment.Status), "ROLLBACK") }
 
 func bar(n, of int) string {
 	full := barWidth
@@ -87,11 +98,14 @@ func (w view) stageLine() string {
 	return fmt.Sprintf("[%d/%d] %s", at+1, len(stages), stageName(stages[at]))
 }
 
-// traffic is the share of the new revision, where a load balancer shifts it.
+// traffic is the share of the new revision, where a load balancer shifts it; once the deployment is rolled back, that of the old one.
 func (w view) traffic() string {
 	t := w.deployment.TargetServiceRevision
 	if t == nil || t.RequestedProductionTrafficWeight == nil {
 		return ""
+	}
+	if w.backing() {
+		return fmt.Sprintf("%g %% on the old revision", 100-*t.RequestedProductionTrafficWeight)
 	}
 	out := fmt.Sprintf("%g %% on the new revision", *t.RequestedProductionTrafficWeight)
 	if t.RequestedTestTrafficWeight != nil {
@@ -133,10 +147,22 @@ func (w view) hooks() string {
 	for _, h := range w.deployment.LifecycleHookDetails {
 		switch status := string(h.Status); status {
 		case "AWAITING_ACTION":
-			out = append(out, fmt.Sprintf("%s waits for you: aws ecs continue-service-deployment --hook-id %s", stageName(w.deployment.LifecycleStage), aws.Value(h.HookId)))
+			out = append(out, stageName(w.deployment.LifecycleStage)+" waits for you")
 		case "IN_PROGRESS":
 			out = append(out, aws.Value(h.TargetArn)+" runs")
 		}
 	}
 	return strings.Join(out, "; ")
+}
+
+// pauses are the commands that end the hooks which wait for somebody, by hook ID.
+func (w view) pauses() map[string]string {
+	out := map[string]string{}
+	for _, h := range w.deployment.LifecycleHookDetails {
+		if h.Status == "AWAITING_ACTION" {
+			out[aws.Value(h.HookId)] = fmt.Sprintf("aws ecs continue-service-deployment --service-deployment-arn %s --hook-id %s",
+				aws.Value(w.deployment.ServiceDeploymentArn), aws.Value(h.HookId))
+		}
+	}
+	return out
 }

@@ -42,6 +42,48 @@ func TestBlockShowsWhatADeploymentDoes(t *testing.T) {
 	}
 }
 
+func TestBlockAfterARollback(t *testing.T) {
+	revision := func(n string) *string {
+		return new("arn:aws:ecs:us-east-1:000000000000:service-revision/default/web/" + n)
+	}
+	w := view{
+		service: &api.Service{ServiceName: new("web"), DesiredCount: new(int32(2)), Deployments: []api.Deployment{
+			{Id: new("ecs-svc/1"), Status: new("PRIMARY"), TaskDefinition: new("task-definition/web:7"), RunningCount: new(int32(2))},
+			{Id: new("ecs-svc/2"), Status: new("ACTIVE"), TaskDefinition: new("task-definition/web:8"), RunningCount: new(int32(1))},
+		}},
+		deployment: &api.ServiceDeployment{
+			Status:                api.ServiceDeploymentStatusRollbackSuccessful,
+			TargetServiceRevision: &api.ServiceRevisionSummary{Arn: revision("2"), RequestedProductionTrafficWeight: new(0.0)},
+		},
+	}
+	want := `web  rollback successful                                     3s
+  old       #################### 2 of 2 running                web:7
+  new       ##########.......... 1 running                     web:8
+  traffic   100 % on the old revision`
+	if got := strings.Join(w.block(3*time.Second), "\n"); got != want {
+		t.Errorf("got:\n%s\nwant:\n%s", got, want)
+	}
+}
+
+func TestPausesAreToldWhole(t *testing.T) {
+	var out strings.Builder
+	f := ServiceFollower{Out: &out, pauses: map[string]bool{}, screen: screen{out: &out, live: true, width: func() int { return 80 }}}
+	arn, id := "arn:aws:ecs:us-east-1:000000000000:service-deployment/default/web/dXGO9Y7WfgqBNAxYHRxsB", "ecs-pause-dXGO9Y7WfgqBNAxYHRxsBPl0KVWcztnDKaclU4pSQa4"
+	now := view{service: &api.Service{ServiceName: new("web")}, deployment: &api.ServiceDeployment{
+		ServiceDeploymentArn: &arn, LifecycleStage: api.ServiceDeploymentLifecycleStagePostScaleUp,
+		LifecycleHookDetails: []api.DeploymentLifecycleHookDetail{{Status: "AWAITING_ACTION", HookId: &id}},
+	}}
+	for range 2 {
+		if err := f.show(t.Context(), now); err != nil {
+			t.Fatal(err)
+		}
+	}
+	command := "post scale up waits for you; to go on:\naws ecs continue-service-deployment --service-deployment-arn " + arn + " --hook-id " + id + "\n"
+	if got := out.String(); strings.Count(got, command) != 1 || !strings.Contains(got, "  hooks     post scale up waits for you\n") {
+		t.Errorf("got %s", got)
+	}
+}
+
 func TestScreenPrintsAboveItsBlock(t *testing.T) {
 	var out strings.Builder
 	s := screen{out: &out, live: true, width: func() int { return 6 }}
