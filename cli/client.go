@@ -169,6 +169,8 @@ func fixOf(code string) string {
 		return `eval "$(berth env)"`
 	case code == "ClusterNotFoundException":
 		return "aws ecs list-clusters"
+	case code == "ServiceNotFoundException":
+		return "aws ecs list-services"
 	case strings.HasPrefix(code, "Repository"):
 		return "aws ecr describe-repositories"
 	case code == "ResourceNotFoundException":

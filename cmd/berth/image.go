@@ -62,8 +62,11 @@ func imageCommand(o *options) *cobra.Command {
 	})
 }
 
-// validTag is the grammar of the OCI distribution specification.
-var validTag = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+// validTag is the grammar of the OCI distribution specification, validName that of ECR's repositories.
+var (
+	validTag  = regexp.MustCompile(`^[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}$`)
+	validName = regexp.MustCompile(`^[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*(/[a-z0-9]+((\.|_|__|-+)[a-z0-9]+)*)*$`)
+)
 
 // splitImage takes NAME:TAG apart. The tag is latest when there is none.
 func splitImage(ref string) (name, tag string, err error) {
@@ -71,9 +74,9 @@ func splitImage(ref string) (name, tag string, err error) {
 	if i := strings.LastIndexByte(ref, ':'); i > strings.LastIndexByte(ref, '/') {
 		name, tag = ref[:i], ref[i+1:]
 	}
-	if name == "" || strings.Contains(name, ":") || !validTag.MatchString(tag) {
+	if len(name) < 2 || len(name) > 256 || !validName.MatchString(name) || !validTag.MatchString(tag) {
 		return "", "", &cli.Failure{
-			What: "not a repository's name and a tag: " + ref, Cause: "the registry is always this Berth's own",
+			What: "not a repository's name and a tag: " + ref, Cause: "a name has 2 to 256 lower-case letters and digits, with . _ - / between them, and no host: the registry is always this Berth's own",
 			Fix: "berth image push DIR-OR-TAR hello:1", Exit: cli.ExitUsage,
 		}
 	}

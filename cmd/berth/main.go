@@ -7,6 +7,7 @@ import (
 	"errors"
 	"os"
 	"os/signal"
+	"regexp"
 	"slices"
 	"strings"
 	"syscall"
@@ -44,8 +45,22 @@ func usage(cmd *cobra.Command, err error, begun bool) error {
 	if _, told := errors.AsType[*cli.Failure](err); told || begun {
 		return err
 	}
-	return &cli.Failure{What: err.Error(), Fix: cmd.CommandPath() + " --help", Exit: cli.ExitUsage}
+	out := &cli.Failure{What: err.Error(), Fix: cmd.CommandPath() + " --help", Exit: cli.ExitUsage}
+	form, _, _ := strings.Cut(cmd.UseLine(), " [flags]")
+	if count := miscounted.FindStringSubmatch(out.What); count != nil {
+		out.What, out.Cause = "the number of arguments is wrong", "it is "+form+", and "+count[1]+" were given"
+	}
+	if number := negative.FindString(out.What); number != "" {
+		out.What, out.Cause = number+" cannot be given here", "it is "+form+", and no number may be negative"
+	}
+	return out
 }
+
+// What cobra and pflag say of too few or many arguments, and of a negative number, which they take for a flag.
+var (
+	miscounted = regexp.MustCompile(`^accepts .* arg\(s\), received (\d+)$`)
+	negative   = regexp.MustCompile(`-\d+$`)
+)
 
 // exitCode ends the program with that code and no further word.
 type exitCode int
@@ -74,9 +89,6 @@ func rootCommand(o *options) *cobra.Command {
 			return checkOutput(cmd, o.output)
 		},
 	}
-	root.SetFlagErrorFunc(func(cmd *cobra.Command, err error) error {
-		return &cli.Failure{What: err.Error(), Fix: cmd.CommandPath() + " --help", Exit: cli.ExitUsage}
-	})
 	f := root.PersistentFlags()
 	f.StringVar(&o.dataDir, "data-dir", fromEnv("BERTH_DATA_DIR", cli.DefaultDataDir), "folder in which the Berth of this machine keeps everything; when given, AWS_ENDPOINT_URL is not asked")
 	f.StringVar(&o.cluster, "cluster", fromEnv("BERTH_CLUSTER", "default"), "cluster, by name or ARN")

@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -240,5 +241,21 @@ func TestWhyLeavesNoCellOfATargetEmpty(t *testing.T) {
 	want := [][]string{{"-", "missing", "3f2a", "it is registered when it runs"}, {"i-1:80", "healthy", "-", "GET / answered 200 in 1 ms"}}
 	if diff := cmp.Diff(got, want); diff != "" {
 		t.Error(diff)
+	}
+}
+
+func TestWrongArgumentsAreToldAsTheCommandIsCalled(t *testing.T) {
+	for _, row := range []struct{ line, want string }{
+		{"scale web", "the number of arguments is wrong: it is berth scale SERVICE COUNT, and 1 were given"},
+		{"scale web -3", "-3 cannot be given here: it is berth scale SERVICE COUNT, and no number may be negative"},
+		{"scale web -x", "unknown shorthand flag: 'x' in -x"},
+		{"why a b", "the number of arguments is wrong: it is berth why [TASK | SERVICE | DEPLOYMENT | TARGET | TASK-DEFINITION | CLUSTER], and 2 were given"},
+	} {
+		root := rootCommand(&options{})
+		root.SetArgs(strings.Fields(row.line))
+		cmd, err := root.ExecuteC()
+		if got := usage(cmd, err, false); got.Error() != row.want || cli.Report(io.Discard, got) != cli.ExitUsage {
+			t.Errorf("%s: got %q (%T), want %q", row.line, got, got, row.want)
+		}
 	}
 }

@@ -95,10 +95,14 @@ func scaleCommand(o *options) *cobra.Command {
 			if err != nil {
 				return err
 			}
-			if err := o.update(cmd.Context(), c, api.UpdateServiceRequest{Service: &args[0], DesiredCount: new(int32(n))}); err != nil {
+			v, err := c.Service(cmd.Context(), o.cluster, args[0])
+			if err != nil {
 				return err
 			}
-			return f.follow(cmd, o, c, args[0], cli.Stable)
+			if err := o.update(cmd.Context(), c, api.UpdateServiceRequest{Service: v.ServiceName, DesiredCount: new(int32(n))}); err != nil {
+				return err
+			}
+			return f.follow(cmd, o, c, aws.Value(v.ServiceName), cli.Stable)
 		},
 	}
 	f.flags(cmd)
