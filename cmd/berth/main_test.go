@@ -173,6 +173,8 @@ func TestSplitImage(t *testing.T) {
 		{":1", "", "", false},
 		{"hello:", "", "", false},
 		{"hello:a/b", "", "", false},
+		{"t:1", "", "", false}, // as ECR
+		{"Hello:1", "", "", false},
 		{"127.0.0.1:4566/000000000000/us-east-1/hello:1", "", "", false},
 	} {
 		name, tag, err := splitImage(c.ref)
