@@ -3,6 +3,7 @@ package ecs
 import (
 	"context"
 	"fmt"
+	"maps"
 	"math/rand/v2"
 	"time"
 
@@ -28,6 +29,9 @@ func (h HookReconciler) task(ctx context.Context, d Deployment, c api.Deployment
 	if ok {
 		definition, _ := TaskDefinitions.Get(h.s.store.Read(), t.DefinitionKey())
 		ok, why = t.ended(&definition.Definition, shownTarget(c))
+		if err := h.s.store.Update(ctx, func(tx *store.Tx) error { learnHook(tx, t, d.Key()); return nil }); err != nil {
+			return 0, err
+		}
 	}
 	return 0, h.settle(ctx, k.Key(), func(k *Hook) {
 		k.Status, k.Why = api.DeploymentLifecycleHookStatusSucceeded, ""
@@ -61,6 +65,8 @@ func (h HookReconciler) startTask(ctx context.Context, d Deployment, c api.Deplo
 			return nil
 		}
 		t := l.task(0, p.Instance, p.Held)
+		revision, _ := TaskDefinitions.Get(tx, d.DefinitionKey())
+		pinHook(&t, d, &l.definition.Definition, &revision.Definition)
 		k.Task, k.Next, k.Why = t.ID, 0, ""
 		Tasks.Put(tx, t)
 		Hooks.Put(tx, k)
@@ -90,27 +96,65 @@ func (h HookReconciler) launch(d Deployment, c api.DeploymentLifecycleHook) (*la
 	return l, nil
 }
 
-// imagesFrom are the images that containers of a hook's definition get instead of their own, by name: that of the container of
-// the revision which has an image of the same repository, the one of the same name first, then the first in order. Containers whose
-// repository the revision does not use keep their image.
+// imagesFrom are the images that containers of a hook's definition get instead of their own, by name: those of the containers of the
+// revision that they follow.
 func imagesFrom(hook, revision *api.TaskDefinition) map[string]string {
 	out := map[string]string{}
-	for _, c := range hook.ContainerDefinitions {
-		found := ""
-		for _, r := range revision.ContainerDefinitions {
-			if repositoryOf(value(r.Image)) != repositoryOf(value(c.Image)) {
-				continue
-			}
-			if found == "" || *r.Name == *c.Name {
-				found = value(r.Image)
-			}
-		}
-		if found != "" && found != value(c.Image) {
-			out[*c.Name] = found
+	for name, from := range followed(hook, revision) {
+		if image := value(from.Image); image != value(definitionOf(hook, name).Image) {
+			out[name] = image
 		}
 	}
 	if len(out) == 0 {
 		return nil
 	}
 	return out
+}
+
+// followed are, for the containers of a hook's definition, the containers of the revision whose image they run: that which has an image of
+// the same repository, the one of the same name first, then the first in order. Containers whose repository the revision does not use keep
+// their image.
+func followed(hook, revision *api.TaskDefinition) map[string]*api.ContainerDefinition {
+	out := map[string]*api.ContainerDefinition{}
+	for _, c := range hook.ContainerDefinitions {
+		for i := range revision.ContainerDefinitions {
+			r := &revision.ContainerDefinitions[i]
+			if repositoryOf(value(r.Image)) == repositoryOf(value(c.Image)) && (out[*c.Name] == nil || *r.Name == *c.Name) {
+				out[*c.Name] = r
+			}
+		}
+	}
+	return out
+}
+
+// pinHook gives the containers of a hook's task the digests to which the deployment is pinned.
+func pinHook(t *Task, d Deployment, hook, revision *api.TaskDefinition) {
+	from := followed(hook, revision)
+	for i := range t.Containers {
+		c := &t.Containers[i]
+		if r := from[c.Name]; r != nil && d.Pins[*r.Name] != "" {
+			c.Digest, c.Pinned = d.Pins[*r.Name], true
+		}
+	}
+}
+
+// learnHook pins the images of the deployment that are not pinned yet to what the task of its hook ran: its tags may have moved since.
+func learnHook(tx *store.Tx, t Task, key string) {
+	d, ok := Deployments.Get(tx, key)
+	if !ok {
+		return
+	}
+	hook, _ := TaskDefinitions.Get(tx, t.DefinitionKey())
+	revision, _ := TaskDefinitions.Get(tx, d.DefinitionKey())
+	from, pins := followed(&hook.Definition, &revision.Definition), map[string]Digest{}
+	for _, c := range t.Containers {
+		if r := from[c.Name]; r != nil && c.Digest != "" && d.Pins[*r.Name] == "" && pinnable(r) {
+			pins[*r.Name] = c.Digest
+		}
+	}
+	if len(pins) > 0 {
+		maps.Copy(pins, d.Pins)
+		d.Pins = pins
+		Deployments.Put(tx, d)
+	}
 }

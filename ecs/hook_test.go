@@ -231,7 +231,12 @@ func TestContinueServiceDeploymentRefuses(t *testing.T) {
 
 // migrates is a service with a hook that runs the definition migrate, whose tasks end with the exit code.
 func migrates(t *testing.T, code int32) (*shifting, *Task) {
+	return migratesWith(t, code, registry{"app:9": sha("9")})
+}
+
+func migratesWith(t *testing.T, code int32, r registry) (*shifting, *Task) {
 	w := newShifting(t, fmt.Sprintf(blueGreenConfig, ""))
+	w.Service.image = r.resolve
 	w.until("SUCCESSFUL")
 	w.register(`{"family":"migrate","containerDefinitions":[{"name":"migrate","image":"app:old","memory":10},{"name":"side","image":"other:7","memory":10,"essential":false}]}`)
 	w.register(strings.ReplaceAll(balancedDefinition, "app:1", "app:9"))
@@ -251,7 +256,7 @@ func migrates(t *testing.T, code int32) (*shifting, *Task) {
 	if code >= 0 {
 		err := w.store.Update(w.ctx, func(tx *store.Tx) error {
 			return ApplyReport(tx, mine[0].InstanceKey(), proto.TaskStatus{Arn: string(mine[0].ARN()), LastStatus: "STOPPED", Containers: []proto.ContainerStatus{
-				{Name: "migrate", LastStatus: "STOPPED", ExitCode: &code}, {Name: "side", LastStatus: "STOPPED", ExitCode: new(int32(1))}}}, w.clock)
+				{Name: "migrate", LastStatus: "STOPPED", ExitCode: &code, ImageDigest: sha("9")}, {Name: "side", LastStatus: "STOPPED", ExitCode: new(int32(1))}}}, w.clock)
 		})
 		if err != nil {
 			t.Fatal(err)
@@ -271,6 +276,9 @@ func TestHookRunsATaskDefinitionWithTheNewImage(t *testing.T) {
 	if got := fmt.Sprint(task.Images); got != "map[migrate:app:9]" {
 		t.Errorf("images %s", got)
 	}
+	if got := w.hookRuns(task); got != "app@"+sha("9")+" other:7" {
+		t.Errorf("it runs %s", got)
+	}
 	shown := w.describe("default", task.ID)
 	if got := *shown.Containers[0].Image + " " + *shown.Containers[1].Image; got != "app:9 other:7" {
 		t.Errorf("images shown %s", got)
@@ -282,6 +290,27 @@ func TestHookRunsATaskDefinitionWithTheNewImage(t *testing.T) {
 	w.want("web", "ACTIVE 2/2/0 PRIMARY web:4 COMPLETED 2/0 failed=0")
 	if n := len(w.tasks(func(t Task) bool { return t.Family == "migrate" })); n != 1 {
 		t.Errorf("%d tasks ran", n)
+	}
+}
+
+// hookRuns are the images that the machine is told to run for the task of a hook.
+func (w *shifting) hookRuns(t *Task) string {
+	definition, _ := TaskDefinitions.Get(w.store.Read(), t.DefinitionKey())
+	as := t.pinned(t.Merge(*definition.wire()))
+	return *as.ContainerDefinitions[0].Image + " " + *as.ContainerDefinitions[1].Image
+}
+
+// The digest of an image that Berth's registry does not know is first known from the task of the hook.
+func TestARevisionRunsTheDigestThatItsHookRan(t *testing.T) {
+	w, task := migratesWith(t, 0, registry{})
+	if got := w.hookRuns(task); got != "app:9 other:7" {
+		t.Errorf("it runs %s", got)
+	}
+	w.until("SUCCESSFUL")
+	for _, mine := range w.tasks(func(t Task) bool { return t.Active() && t.Revision == 4 }) {
+		if c := mine.Containers[0]; c.Digest != Digest(sha("9")) || !c.Pinned {
+			t.Errorf("task %s runs %q", mine.ID, c.Digest)
+		}
 	}
 }
 
