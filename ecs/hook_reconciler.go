@@ -26,6 +26,14 @@ type HookReconciler struct{ s *Service }
 // Name is ecs.hook.
 func (HookReconciler) Name() string { return "ecs.hook" }
 
+// hooksAtOnce is how many hooks run at once. One that cannot be reached takes up to hookCallTimeout, which the others shall not wait for.
+const hooksAtOnce = 256
+
+var _ reconcile.Waiter = HookReconciler{}
+
+// AtOnce implements reconcile.Waiter.
+func (HookReconciler) AtOnce() int { return hooksAtOnce }
+
 // Triggers: the hook, its deployment, and the task that runs it.
 func (h HookReconciler) Triggers() []reconcile.Trigger {
 	return []reconcile.Trigger{

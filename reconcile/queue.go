@@ -15,7 +15,7 @@ import (
 )
 
 const (
-	workers     = 4 // keys of one reconciler that run at once
+	usualAtOnce = 4 // keys of one reconciler that run at once
 	firstPause  = 100 * time.Millisecond
 	longest     = time.Minute
 	mostPanics  = 3           // in a row, then the key is quarantined
@@ -32,6 +32,7 @@ type queue struct {
 	ready            []string
 	later            waiting
 	running, failing int
+	atOnce           int // keys that run at once
 
 	mu     sync.Mutex // guards counts
 	counts Stats
@@ -59,7 +60,11 @@ type result struct {
 }
 
 func newQueue(st *store.Store, r Reconciler, logger *slog.Logger) *queue {
-	return &queue{store: st, r: r, logger: logger, keys: map[string]*entry{}, counts: Stats{Name: r.Name()}}
+	q := &queue{store: st, r: r, logger: logger, keys: map[string]*entry{}, counts: Stats{Name: r.Name()}, atOnce: usualAtOnce}
+	if w, ok := r.(Waiter); ok {
+		q.atOnce = w.AtOnce()
+	}
+	return q
 }
 
 func (q *queue) run(ctx context.Context) {
@@ -81,7 +86,7 @@ func (q *queue) run(ctx context.Context) {
 	}
 	work, results := make(chan string), make(chan result)
 	var g sync.WaitGroup
-	for range workers {
+	for range q.atOnce {
 		g.Go(func() {
 			for key := range work {
 				results <- q.call(ctx, key)

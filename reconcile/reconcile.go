@@ -31,6 +31,13 @@ type Reconciler interface {
 	Reconcile(ctx context.Context, key string) (again time.Duration, err error)
 }
 
+// Waiter is a reconciler that waits for others than the store, so that more of its keys have to run at once than of those that work.
+type Waiter interface {
+	Reconciler
+	// AtOnce is how many keys run at once at most. It is asked once.
+	AtOnce() int
+}
+
 // Trigger says which keys a change in one table wakes.
 type Trigger struct {
 	table store.AnyTable

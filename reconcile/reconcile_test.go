@@ -29,6 +29,7 @@ var things = store.NewTable("test/thing", func(t thing) string { return t.ID })
 type fake struct {
 	triggers []reconcile.Trigger
 	do       func(ctx context.Context, key string, run int) (time.Duration, error)
+	atOnce   int // 0: as many as usual
 
 	mu   sync.Mutex // guards runs
 	runs map[string][]time.Time
@@ -50,6 +51,11 @@ func (f *fake) Reconcile(ctx context.Context, key string) (time.Duration, error)
 	}
 	return f.do(ctx, key, n)
 }
+
+// waiter is a fake that says how many of its keys run at once.
+type waiter struct{ *fake }
+
+func (w waiter) AtOnce() int { return w.atOnce }
 
 // count is how often the key ran so far.
 func (f *fake) count(key string) int {
@@ -81,7 +87,11 @@ func inWorld(t *testing.T, f *fake, begin []thing, check func(w *world)) {
 		for _, b := range begin {
 			w.put(b)
 		}
-		w.loop = reconcile.New(st, slog.New(slog.NewTextHandler(io.Discard, nil)), f)
+		var r reconcile.Reconciler = f
+		if f.atOnce > 0 {
+			r = waiter{f}
+		}
+		w.loop = reconcile.New(st, slog.New(slog.NewTextHandler(io.Discard, nil)), r)
 		ctx, cancel := context.WithCancel(t.Context())
 		done := make(chan error, 1)
 		go func() { done <- w.loop.Run(ctx) }()
@@ -118,6 +128,19 @@ func TestAllKeysRunOnceAtTheStart(t *testing.T) {
 			w.after(0, key, 1)
 		}
 		w.after(time.Hour, "a", 1)
+	})
+}
+
+func TestKeysThatWaitKeepNoOtherFromRunning(t *testing.T) {
+	f := &fake{atOnce: 6, do: func(ctx context.Context, key string, _ int) (time.Duration, error) {
+		if key != "quick" {
+			<-ctx.Done()
+		}
+		return 0, nil
+	}}
+	inWorld(t, f, []thing{{ID: "a"}, {ID: "b"}, {ID: "c"}, {ID: "d"}, {ID: "e"}}, func(w *world) {
+		w.put(thing{ID: "quick"})
+		w.after(0, "quick", 1)
 	})
 }
 
