@@ -225,6 +225,20 @@ func TestScaleToZeroAndBackThenDelete(t *testing.T) {
 	}
 }
 
+func TestDeleteServiceWaitsForOtherDeploymentsToScaleDown(t *testing.T) {
+	w := newServiceWorld(t, 2, "")
+	w.rounds(3, "web", always("HEALTHY"))
+	w.update(`{"service":"web","desiredCount":0,"taskDefinition":"web:2"}`)
+	const want = "InvalidParameterException: The service cannot be stopped while deployments are active."
+	if got := w.call("DeleteService", `{"service":"web"}`); got != want {
+		t.Errorf("got %q, want %q", got, want)
+	}
+	w.rounds(2, "web", always("HEALTHY"))
+	if got := w.call("DeleteService", `{"service":"web"}`); got != "" {
+		t.Errorf("after that: %s", got)
+	}
+}
+
 func TestCreateServiceTwiceIsOneService(t *testing.T) {
 	w := newServiceWorld(t, 1, `,"clientToken":"t1"`)
 	same := `{"serviceName":"web","taskDefinition":"web:1","desiredCount":1,"clientToken":"t1"}`

@@ -176,7 +176,7 @@ func (s *Service) DeleteService(ctx context.Context, in *api.DeleteServiceReques
 		if !value(in.Force) && !out.Daemon && out.Desired > 0 {
 			return invalid("The service cannot be stopped while it is scaled above 0.")
 		}
-		if out.external() && !value(in.Force) && Deployments.CountBy(tx, byDeploymentLive, out.Key()) > 0 {
+		if !value(in.Force) && out.scalesDown(tx) {
 			return invalid("The service cannot be stopped while deployments are active.")
 		}
 		out.Draining, out.Desired, out.Force = true, 0, value(in.Force)
@@ -189,4 +189,20 @@ func (s *Service) DeleteService(ctx context.Context, in *api.DeleteServiceReques
 	}
 	s.log.Info("service deleted", "service", out.ARN())
 	return &api.DeleteServiceResponse{Service: new(serviceWire(s.store.Read(), out, true))}, nil
+}
+
+// scalesDown says whether there are task sets, or tasks of deployments besides the primary one that are not to stop.
+func (v ServiceRecord) scalesDown(r store.Reader) bool {
+	switch {
+	case v.external():
+		return Deployments.CountBy(r, byDeploymentLive, v.Key()) > 0
+	case v.Daemon:
+		return false
+	}
+	for number := range serviceTasks(r, v.Key()) {
+		if number != v.Primary {
+			return true
+		}
+	}
+	return false
 }
