@@ -11,7 +11,12 @@ import (
 )
 
 // fakeAlarms are alarms that are in ALARM when the test says so.
-type fakeAlarms struct{ in []string }
+type fakeAlarms struct {
+	in     []string
+	window time.Duration
+}
+
+func (f *fakeAlarms) Window(store.Reader, string, string, []string) time.Duration { return f.window }
 
 func (f *fakeAlarms) InAlarm(_ store.Reader, _, _ string, names []string) (out []string) {
 	for _, n := range names {
@@ -58,6 +63,24 @@ func TestRollingDeploymentBakes(t *testing.T) {
 	w.clock = w.clock.Add(3 * time.Minute)
 	w.schedule("web")
 	w.want("web", "ACTIVE 2/2/0 PRIMARY web:2 COMPLETED 2/0 failed=0")
+}
+
+func TestRollingDeploymentBakesUntilItsAlarmsHaveSeenIt(t *testing.T) {
+	for _, row := range []struct{ window, want time.Duration }{{time.Minute, 5 * time.Minute}, {10 * time.Minute, 11 * time.Minute}} {
+		w := newServiceWorld(t, 2, "")
+		w.alarms = &fakeAlarms{window: row.window}
+		w.rounds(3, "web", always("HEALTHY"))
+		w.update(`{"service":"web","taskDefinition":"web:2","deploymentConfiguration":{` + fmt.Sprintf(alarming, true) + `}}`)
+		w.rounds(5, "web", always("HEALTHY"))
+		v, _ := Services.Get(w.store.Read(), ServiceKey(testAccount, testRegion, "default", "web"))
+		d, _ := Deployments.Get(w.store.Read(), v.deploymentKey(v.Primary))
+		w.clock = d.Baking.Time().Add(row.want - time.Second)
+		w.schedule("web")
+		w.want("web", "ACTIVE 2/2/0 PRIMARY web:2 IN_PROGRESS 2/0 failed=0 ACTIVE web:1 COMPLETED 0/0 failed=0")
+		w.clock = w.clock.Add(time.Second)
+		w.schedule("web")
+		w.want("web", "ACTIVE 2/2/0 PRIMARY web:2 COMPLETED 2/0 failed=0")
+	}
 }
 
 func TestAlarmInTheBakeTimeReturnsTheTraffic(t *testing.T) {

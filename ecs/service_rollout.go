@@ -161,7 +161,7 @@ func (p *pass) alarmed(d *Deployment) bool {
 func (p *pass) baked(d *Deployment) bool {
 	bake := minutes(p.v.Config.BakeTimeInMinutes)
 	if a := p.v.Config.Alarms; p.v.Config.BakeTimeInMinutes == nil && p.s.alarms != nil && a != nil && value(a.Enable) {
-		bake = alarmBake
+		bake = p.s.alarmBake(p.tx, p.v)
 	}
 	if bake == 0 || d.State != RolloutInProgress || d.Back != "" || p.v.Completed == "" || p.v.Completed == d.Number {
 		return true

@@ -11,9 +11,6 @@ import (
 // alarmAgain is how often alarms are looked at while they can fail a deployment.
 const alarmAgain = 10 * time.Second
 
-// alarmBake is how long a rolling deployment is watched for alarms when no bake time is given.
-const alarmBake = 5 * time.Minute
-
 // staged is the deployment under way if it shifts traffic.
 func (p *pass) staged() *Deployment {
 	d := p.live[p.v.Current]
