@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 )
 
@@ -39,6 +40,8 @@ func startHAProxy(ctx context.Context, dir, text string, listeners ...net.Listen
 	}
 	h.cmd = exec.Command(program, "-db", "-f", file)
 	h.cmd.Stdout, h.cmd.Stderr = &h.said, &h.said
+	// The kernel shares processors between sessions (sched_autogroup). Berth's HAProxy has one of its own, as every service has.
+	h.cmd.SysProcAttr = &syscall.SysProcAttr{Setsid: true}
 	for _, l := range listeners {
 		f, err := l.(*net.TCPListener).File()
 		if err != nil {
