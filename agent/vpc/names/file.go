@@ -30,25 +30,25 @@ func Write(dir string, n proto.Names) error {
 
 // File gives the tables of the names that a directory has now. It reads them when the file was replaced.
 type File struct {
-	path     string
-	loopback netip.Prefix
-	warn     func(error)
+	path               string
+	ofTasks, ofMachine View
+	warn               func(error)
 
 	mu             sync.Mutex // guards what follows
 	was            os.FileInfo
 	tasks, machine *Table
 }
 
-// Open makes a File of a directory, which need not have names yet. loopback is the machine's own network of load balancers. warn gets
-// what is wrong with the file; until it is right the last good names are answered.
-func Open(dir string, loopback netip.Prefix, warn func(error)) *File {
-	f := &File{path: filepath.Join(dir, FileName), loopback: loopback, warn: warn}
+// Open makes a File of a directory, which need not have names yet. loopback is the machine's own network of load balancers, gateway where
+// tasks find the machine. warn gets what is wrong with the file; until it is right the last good names are answered.
+func Open(dir string, loopback netip.Prefix, gateway netip.Addr, warn func(error)) *File {
+	f := &File{path: filepath.Join(dir, FileName), ofTasks: View{Machine: gateway}, ofMachine: View{Loopback: loopback}, warn: warn}
 	f.set(proto.Names{})
 	return f
 }
 
 func (f *File) set(n proto.Names) {
-	f.tasks, f.machine = New(n, netip.Prefix{}), New(n, f.loopback)
+	f.tasks, f.machine = New(n, f.ofTasks), New(n, f.ofMachine)
 }
 
 // Tasks is what tasks see.

@@ -77,7 +77,7 @@ func ask(t *Table, name, kind string) (*dns.Msg, string) {
 }
 
 func TestAnswers(t *testing.T) {
-	table := New(known(), netip.Prefix{})
+	table := New(known(), View{})
 	for _, row := range []struct{ name, kind, want string }{
 		{"few.corp.local", "A", "NOERROR: few.corp.local. 60 IN A 10.0.0.0; few.corp.local. 60 IN A 10.0.0.1; few.corp.local. 60 IN A 10.0.0.2"},
 		{"FEW.corp.LOCAL", "AAAA", "NOERROR: few.corp.local. 60 IN AAAA fd00::1"},
@@ -108,8 +108,31 @@ func TestAnswers(t *testing.T) {
 	}
 }
 
+func TestTasksFindTheirMachineWhereItsPublishedPortsAre(t *testing.T) {
+	n := proto.Names{Zones: []proto.Zone{{Name: "corp.local", TTL: 15, Sets: []proto.NameSet{
+		{Name: "api.corp.local", Type: "A", TTL: 5, Values: []proto.NameValue{{Address: netip.MustParseAddr("127.0.0.1")}, {Address: netip.MustParseAddr("192.0.2.7")}}},
+		{Name: "_api._tcp.corp.local", Type: "SRV", TTL: 5, Values: []proto.NameValue{{Target: "t1._api._tcp.corp.local", Port: 32768}}},
+		{Name: "t1._api._tcp.corp.local", Type: "A", TTL: 5, Values: []proto.NameValue{{Address: netip.MustParseAddr("127.0.0.1")}}},
+	}}}}
+	tasks, machine := New(n, View{Machine: netip.MustParseAddr("10.231.0.1")}), New(n, View{Loopback: netip.MustParsePrefix("127.130.4.0/22")})
+	for _, row := range []struct {
+		table            *Table
+		name, kind, want string
+	}{
+		{tasks, "api.corp.local", "A", "NOERROR: api.corp.local. 5 IN A 10.231.0.1; api.corp.local. 5 IN A 192.0.2.7"},
+		{machine, "api.corp.local", "A", "NOERROR: api.corp.local. 5 IN A 127.0.0.1; api.corp.local. 5 IN A 192.0.2.7"},
+		{tasks, "_api._tcp.corp.local", "SRV",
+			"NOERROR: _api._tcp.corp.local. 5 IN SRV 1 1 32768 t1._api._tcp.corp.local.; t1._api._tcp.corp.local. 5 IN A 10.231.0.1"},
+	} {
+		got, _ := ask(row.table, row.name, row.kind)
+		if text := told(got); text != row.want {
+			t.Errorf("%s %s\n got %s\nwant %s", row.name, row.kind, text, row.want)
+		}
+	}
+}
+
 func TestAnswersHaveAtMostEightValuesInRandomOrder(t *testing.T) {
-	table := New(known(), netip.Prefix{})
+	table := New(known(), View{})
 	for name, want := range map[string]int{"many.corp.local": 8, "sick.corp.local": 8, "one.corp.local": 1} {
 		seen := map[string]bool{}
 		for range 200 {
@@ -126,7 +149,7 @@ func TestAnswersHaveAtMostEightValuesInRandomOrder(t *testing.T) {
 }
 
 func TestAliasesLeadElsewhereAndEnd(t *testing.T) {
-	table := New(known(), netip.Prefix{})
+	table := New(known(), View{})
 	got, elsewhere := ask(table, "far.corp.local", "A")
 	if told(got) != "NOERROR: far.corp.local. 60 IN CNAME www.example.com." || elsewhere != "www.example.com." {
 		t.Errorf("got %s, elsewhere %s", told(got), elsewhere)
@@ -138,7 +161,7 @@ func TestAliasesLeadElsewhereAndEnd(t *testing.T) {
 
 func TestMachineReachesBalancersOnItsLoopback(t *testing.T) {
 	loopback := netip.MustParsePrefix("127.130.4.0/22")
-	got, _ := ask(New(known(), loopback), "web-0123456789.us-east-1.elb.berth.internal", "A")
+	got, _ := ask(New(known(), View{Loopback: loopback}), "web-0123456789.us-east-1.elb.berth.internal", "A")
 	if want := "NOERROR: web-0123456789.us-east-1.elb.berth.internal. 60 IN A 127.130.5.44"; told(got) != want {
 		t.Errorf("got %s, want %s", told(got), want)
 	}
@@ -157,7 +180,7 @@ func TestAnswersFit(t *testing.T) {
 		big.Values = append(big.Values, proto.NameValue{Target: fmt.Sprintf("%s.%d.corp.local", strings.Repeat("y", 60), i), Port: 1})
 	}
 	n.Zones[0].Sets = append(n.Zones[0].Sets, big)
-	table := New(n, netip.Prefix{})
+	table := New(n, View{})
 	for _, row := range []struct {
 		edns, limit int
 		udp, cut    bool
@@ -178,7 +201,7 @@ func TestAnswersFit(t *testing.T) {
 func TestFileIsReadAgain(t *testing.T) {
 	dir := t.TempDir()
 	var warned []error
-	f := Open(dir, netip.Prefix{}, func(err error) { warned = append(warned, err) })
+	f := Open(dir, netip.Prefix{}, netip.Addr{}, func(err error) { warned = append(warned, err) })
 	look := func() string { got, _ := ask(f.Tasks(), "few.corp.local", "AAAA"); return told(got) }
 	if got := look(); got != "not ours" {
 		t.Errorf("before there are names: %s", got)
@@ -202,7 +225,7 @@ func TestFileIsReadAgain(t *testing.T) {
 }
 
 func FuzzAnswer(f *testing.F) {
-	table := New(known(), netip.Prefix{})
+	table := New(known(), View{})
 	for _, kind := range []uint16{dns.TypeA, dns.TypeSRV, dns.TypeANY, dns.TypeCNAME, dns.TypeSOA} {
 		q := new(dns.Msg).SetQuestion("many.corp.local.", kind)
 		q.SetEdns0(1232, true)

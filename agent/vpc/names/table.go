@@ -2,6 +2,7 @@ package names
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/miekg/dns"
@@ -44,9 +45,17 @@ type value struct {
 	unhealthy bool
 }
 
-// New makes the table of names. loopback is the machine's own network of load balancers, for the view of the machine; the zero Prefix
-// gives the view of tasks. What is no DNS name is left out.
-func New(n proto.Names, loopback netip.Prefix) *Table {
+// View is who asks: the machine itself, or its tasks in network mode bridge.
+type View struct {
+	// Loopback is the machine's own network of load balancers; only in the view of the machine.
+	Loopback netip.Prefix
+	// Machine is where tasks find their machine's published ports; only in the view of tasks. It stands in for 127.0.0.0/8, where a machine
+	// is that reaches its Berth at such an address, and where a task finds nobody but itself.
+	Machine netip.Addr
+}
+
+// New makes the table of names. What is no DNS name is left out.
+func New(n proto.Names, view View) *Table {
 	t := &Table{zones: map[string]*zone{}, serial: uint32(n.Revision)}
 	t.add(proto.Zone{Name: Own, TTL: ownTTL})
 	for _, z := range n.Zones {
@@ -55,8 +64,8 @@ func New(n proto.Names, loopback netip.Prefix) *Table {
 	balancers := map[string][]netip.Addr{}
 	for _, b := range n.Balancers {
 		addresses := b.Addresses
-		if loopback.IsValid() {
-			addresses = []netip.Addr{plus(loopback.Addr(), b.Number)}
+		if view.Loopback.IsValid() {
+			addresses = []netip.Addr{plus(view.Loopback.Addr(), b.Number)}
 		}
 		balancers[canonical(b.Name)] = addresses
 		v := proto.NameSet{Name: b.Name, Type: proto.RecordA, TTL: balancerTTL}
@@ -67,10 +76,24 @@ func New(n proto.Names, loopback netip.Prefix) *Table {
 	}
 	for _, z := range n.Zones {
 		for _, s := range z.Sets {
-			t.put(s, balancers)
+			t.put(view.of(s), balancers)
 		}
 	}
 	return t
+}
+
+// of is a set as it is seen.
+func (v View) of(s proto.NameSet) proto.NameSet {
+	if !v.Machine.IsValid() {
+		return s
+	}
+	s.Values = slices.Clone(s.Values)
+	for i := range s.Values {
+		if a := s.Values[i].Address; a.Is4() && a.IsLoopback() {
+			s.Values[i].Address = v.Machine
+		}
+	}
+	return s
 }
 
 func (t *Table) add(z proto.Zone) {

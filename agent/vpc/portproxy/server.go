@@ -43,7 +43,7 @@ func Run(ctx context.Context, dir string) error {
 	if err != nil {
 		return err
 	}
-	known := names.Open(dir, cfg.Loopback, func(err error) { s.log.Warn("DNS answers the names that were known before", "err", err) })
+	known := names.Open(dir, cfg.Loopback, cfg.DNS, func(err error) { s.log.Warn("DNS answers the names that were known before", "err", err) })
 	dns, err := listenDNS(cfg, known)
 	if err != nil {
 		control.Close()
