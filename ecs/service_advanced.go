@@ -5,6 +5,7 @@ import (
 	"strings"
 
 	api "berth/api/ecs"
+	"berth/aws"
 	"berth/elbv2"
 	"berth/store"
 )
@@ -31,7 +32,7 @@ func checkAdvanced(r store.Reader, strategy api.DeploymentStrategy, balancers []
 		return err
 	}
 	for _, b := range balancers {
-		if err := checkRules(r, strategy, b); err != nil {
+		if err := checkRules(r, strategy, b, d); err != nil {
 			return err
 		}
 	}
@@ -69,13 +70,17 @@ func checkDistinct(balancers []api.LoadBalancer) error {
 	return nil
 }
 
-// checkRules checks the rules of one entry. Those that there are not are found when deployments begin.
-func checkRules(r store.Reader, strategy api.DeploymentStrategy, b api.LoadBalancer) error {
+// checkRules checks the rules of one entry, which deployments change: they must be of the definition's account and region. Those that there are
+// not are found when deployments begin.
+func checkRules(r store.Reader, strategy api.DeploymentStrategy, b api.LoadBalancer, d TaskDefinition) error {
 	a := b.AdvancedConfiguration
 	network := strings.Contains(productionRule(a), ":listener/net/")
 	for _, rule := range []string{productionRule(a), testRule(a)} {
 		if rule != "" && !strings.Contains(rule, ":listener-rule/app/") && !strings.Contains(rule, ":listener/net/") {
 			return invalid("%s is neither the ARN of a listener rule of an Application Load Balancer nor that of a listener of a Network Load Balancer.", rule)
+		}
+		if arn := aws.ARN(rule); rule != "" && (arn.Account() != d.Account || arn.Region() != d.Region) {
+			return invalid("%s is not in the account and region of the service.", rule)
 		}
 	}
 	if network {

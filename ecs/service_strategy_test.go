@@ -73,6 +73,8 @@ func TestAdvancedConfigurationIsChecked(t *testing.T) {
 		{`"BLUE_GREEN"`, e(green, w.production, ""), bad + "For Application LoadBalancer, testListenerRule is required when productionListenerRule is not associated with both targetGroup and alternateTargetGroup"},
 		{`"BLUE_GREEN"`, e(green, "", w.testing), bad + "productionListenerRule can not be blank."},
 		{`"BLUE_GREEN"`, e(green, "x", w.testing), bad + "x is neither the ARN of a listener rule of an Application Load Balancer nor that of a listener of a Network Load Balancer."},
+		{`"BLUE_GREEN"`, e(green, strings.Replace(w.production, testAccount, "444455556666", 1), w.testing), bad + strings.Replace(w.production, testAccount, "444455556666", 1) + " is not in the account and region of the service."},
+		{`"ROLLING"`, e(green, w.production, strings.Replace(w.testing, testRegion, "eu-west-3", 1)), bad + strings.Replace(w.testing, testRegion, "eu-west-3", 1) + " is not in the account and region of the service."},
 		{`"LINEAR"`, e(green, net, ""), bad + "Network Load Balancers are not supported with the deployment strategy LINEAR."},
 		{`"BLUE_GREEN"`, e(green+"0", w.production, w.testing), bad + "Unable to assume role and validate the specified targetGroupArn. Please verify that the ECS service role being passed has the proper permissions."},
 	} {
