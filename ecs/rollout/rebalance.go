@@ -47,7 +47,7 @@ func Rebalance(s Service, zones []string, full map[string]bool, moving bool, tas
 		}
 		here = append(here, t)
 		on[t.Zone]++
-		r.Off = r.Off || t.Deployment != s.Primary || t.Draining || t.Health == Unhealthy
+		r.Off = r.Off || t.Deployment != s.Primary || t.Draining || t.Lost || t.Health == Unhealthy
 		if t.Health == Healthy {
 			healthy++
 		}

@@ -51,6 +51,7 @@ func TestRebalance(t *testing.T) {
 		{"not in a deployment", "4 200", "1h@a 2h@a 2h@a 2h@a", "off"},
 		{"not while one is unhealthy", "4 200", "2U@a 2h@a 2h@a 2h@a", "off"},
 		{"not while a machine is emptied", "4 200", "2hd@a 2h@a 2h@a 2h@a", "off"},
+		{"not while a machine is lost", "4 200 moving", "2hL@a 2h@a 2h@a 2h@b", "off"},
 		{"not while tasks are to be scaled in", "1 200", "2h@a 2h@a", "off"},
 		{"tasks that stop count for nothing", "3 200", "2x@a 2x@a 2h@a 2h@b 2h@c", "balanced"},
 		{"nothing stops before the new ones are healthy", "4 200 moving", "2h@a 2h@a 2h@b 2h@b 2s@c", ""},

@@ -127,8 +127,8 @@ type sorted struct {
 	sick        []Task // proven ones of the primary that became unhealthy: replaced first, then stopped
 	drop        []Task // of no use to anybody, or lost: stopped at once
 	total       int    // tasks that are not stopping
-	healthy     int
-	moving      bool // something will change without a step of ours
+	healthy     int    // and not lost
+	moving      bool   // something will change without a step of ours
 }
 
 func (s Service) sort(tasks []Task) (out sorted) {
@@ -139,7 +139,7 @@ func (s Service) sort(tasks []Task) (out sorted) {
 		}
 		out.total++
 		out.moving = out.moving || t.Health == Settling
-		if t.Health == Healthy {
+		if t.Health == Healthy && !t.Lost {
 			out.healthy++
 		}
 		old := t.Deployment != s.Primary
@@ -203,7 +203,7 @@ func reasonOf(t Task) Reason {
 
 // replaceSick stops unhealthy tasks that were healthy before: those that healthy ones stand in for. It may be the check that fails, and a
 // load balancer all of whose targets fail still sends them requests; so what has served stays until there is something better. Where
-// the maximum leaves no room for a successor, it is made in steps as large as the minimum allows.
+// the maximum leaves no room for a successor, it is made in steps as large as the minimum allows; there is none if the deployment has failed.
 func (s Service) replaceSick(p *Plan, on sorted, room, missing int) {
 	well, settling := 0, false
 	for _, t := range on.keep {
@@ -215,7 +215,7 @@ func (s Service) replaceSick(p *Plan, on sorted, room, missing int) {
 		}
 	}
 	n := len(on.sick) - max(0, s.Desired-well)
-	if missing > 0 && room+len(on.drop) <= 0 && !settling {
+	if missing > 0 && room+len(on.drop) <= 0 && !settling && !s.Halted {
 		n = max(n, s.Desired-MinHealthy(s.Desired, s.MinPercent), 1)
 	}
 	for _, t := range on.sick[:min(len(on.sick), max(0, n))] {

@@ -13,12 +13,12 @@ import (
 var noon = time.Date(2031, 5, 4, 12, 0, 0, 0, time.UTC)
 
 // parse reads tasks: the deployment's number, then p(ending), s(ettling), h(ealthy), u(nhealthy), U(nhealthy after it was
-// healthy) or x (stopping), then ! if protected, d if its machine is draining, @ and the machine.
+// healthy) or x (stopping), then ! if protected, d if its machine is draining, L if that is lost, @ and the machine.
 func parse(text string) (out []Task) {
 	for i, f := range strings.Fields(text) {
 		f, on, _ := strings.Cut(f, "@")
 		t := Task{ID: fmt.Sprintf("%d:%s", i, f), Deployment: f[:1], Instance: on, Running: f[1] != 'p', Created: noon.Add(-time.Hour)}
-		t.Protected, t.Draining = strings.Contains(f, "!"), strings.Contains(f, "d")
+		t.Protected, t.Draining, t.Lost = strings.Contains(f, "!"), strings.Contains(f, "d"), strings.Contains(f, "L")
 		switch f[1] {
 		case 'h':
 			t.Health, t.Proven = Healthy, true
@@ -45,8 +45,11 @@ func (p Plan) text() string {
 	var stops []string
 	for _, s := range p.Stop {
 		_, name, _ := strings.Cut(s.ID, ":")
-		if s.Reason == FailedAny {
+		switch s.Reason {
+		case FailedAny:
 			name += "(checks)"
+		case Lost:
+			name += "(lost)"
 		}
 		stops = append(stops, name)
 	}
@@ -111,6 +114,9 @@ func TestReplicas(t *testing.T) {
 		{"a draining machine at 100/100 is blocked", "1 100 100", "2hd", "blocked"},
 		{"a failed deployment starts nothing and old tasks stay", "3 100 200 halted", "1h 1h 1h 2s", ""},
 		{"a failed deployment can be scaled in", "1 100 200 halted", "1h 1h", "stop=1h"},
+		{"and its own keep on that are unhealthy, as nothing comes in their place", "3 100 100 halted", "2h 2U 2U", ""},
+		{"tasks of a lost machine are replaced", "2 100 200", "2h 2hL", "start=1 stop=2hL(lost)"},
+		{"and serve nobody while old ones stop", "2 100 200", "1h 1h 2h 2hL", "stop=1h,2hL(lost)"},
 		{"an ending service stops all but protected ones", "0 100 200 ending", "2h 2p 2h!", "stop=2h,2p"},
 		{"a forced end stops those too", "0 100 200 ending force", "2h!", "stop=2h!"},
 		{"waits while tasks keep failing", "2 100 200 pause", "2h", "paused"},
