@@ -85,6 +85,9 @@ func (w *world) play(n int, service string, health func(Task) string) {
 func (w *world) assigned() {
 	w.t.Helper()
 	for _, t := range w.tasks(Task.Active) {
+		if c, _ := ContainerInstances.Get(w.store.Read(), t.InstanceKey()); !c.Connected {
+			continue
+		}
 		tasks, _ := AssignmentFor(w.store.Read(), t.InstanceKey())
 		i := slices.IndexFunc(tasks, func(p proto.Task) bool { return p.Arn == string(t.ARN()) })
 		w.write(func(tx *store.Tx) {

@@ -79,6 +79,13 @@ func (p *pass) facts(d *Deployment, seen []rollout.Task) rollout.Facts {
 		case d.Blue:
 			side = &f.Blue
 		}
+		if t.Lost {
+			// It serves nobody, and nobody says when it ends.
+			if !t.Stopping {
+				side.Left++
+			}
+			continue
+		}
 		if side.Left++; t.Health == rollout.Healthy && !t.Stopping {
 			side.Healthy++
 		}

@@ -447,3 +447,26 @@ func TestARollingDeploymentInMidShiftTakesTheTrafficBack(t *testing.T) {
 		}
 	}
 }
+
+// Tasks on a machine that is not heard of never become STOPPED: they are not waited for.
+func TestALostMachineDoesNotHoldUpDeployments(t *testing.T) {
+	for _, end := range []string{"SUCCESSFUL", "ROLLBACK_SUCCESSFUL"} {
+		t.Run(end, func(t *testing.T) {
+			w := newShifting(t, fmt.Sprintf(blueGreenConfig, ""))
+			m2 := w.machine("default", "m2", 1000, 1000)
+			w.until("SUCCESSFUL")
+			w.update(`{"service":"web","taskDefinition":"web:2"}`)
+			w.until("BAKE_TIME")
+			if on := w.tasks(func(t Task) bool { return t.Instance == m2.ID && t.Active() }); len(on) != 2 {
+				t.Fatalf("%d tasks are on the machine", len(on))
+			}
+			if err := w.Disconnect(w.ctx, m2.Key(), "session-m2"); err != nil {
+				t.Fatal(err)
+			}
+			if end != "SUCCESSFUL" {
+				must(w.StopServiceDeployment(w.ctx, &api.StopServiceDeploymentRequest{ServiceDeploymentArn: w.deployment().ServiceDeploymentArn}))(t)
+			}
+			w.until(end)
+		})
+	}
+}

@@ -46,8 +46,8 @@ type Shift struct {
 
 // Side is what is known of one revision's tasks.
 type Side struct {
-	Healthy int // and not stopping
-	Left    int // not STOPPED
+	Healthy int // and neither stopping nor on a machine that is lost
+	Left    int // not STOPPED, nor stopping on a machine that is lost
 }
 
 // Facts are what the next step of a deployment is decided on. Green is the new revision, Blue the one before.
