@@ -184,6 +184,11 @@ func checkCondition(c haproxy.Condition) error {
 			return invalid("The HTTP header name cannot be 'host': use a condition of field 'host-header'")
 		}
 	}
+	for _, v := range c.Regex {
+		if why := backtracks(v); why != "" {
+			return invalid("Condition value '%s' is not valid for field '%s': %s", short(v), c.Field, why)
+		}
+	}
 	if err := haproxy.CheckCondition(c); err != nil {
 		return invalid("The condition of field '%s' is not valid: %s", c.Field, err)
 	}
@@ -251,6 +256,9 @@ func checkTransforms(in []api.RuleTransform) error {
 		for _, w := range list {
 			if w.Regex == "" || len(w.Regex) > maxRewrite || len(w.Replace) > maxRewrite {
 				return invalid("The regular expression and the replacement of a transform must have at most '%d' characters", maxRewrite)
+			}
+			if why := backtracks(w.Regex); why != "" {
+				return invalid("The regular expression '%s' of a transform is not valid: %s", short(w.Regex), why)
 			}
 			if err := haproxy.CheckRewrite(w); err != nil {
 				return invalid("The transform of type '%s' is not valid: %s", t.Type, err)
