@@ -1,6 +1,7 @@
 package main
 
 import (
+	"fmt"
 	"os"
 	"path/filepath"
 	"testing"
@@ -58,6 +59,45 @@ func TestGeneratedCodeIsCurrent(t *testing.T) {
 			got, err := os.ReadFile(filepath.Join(api, m.Name, filepath.Base(file)))
 			if err != nil || string(got) != string(want) {
 				t.Errorf("api/%s/%s is not current; run: go generate ./api/... (%v)", m.Name, filepath.Base(file), err)
+			}
+		}
+	}
+}
+
+// What was written by hand outlives an import.
+func TestImportKeepsWhatIsNewerThanTheModel(t *testing.T) {
+	api, err := apiFolder()
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, err := filepath.Glob(filepath.Join(api, "models", "newer", "*.json"))
+	if err != nil || len(files) == 0 {
+		t.Fatalf("%v, %v", files, err)
+	}
+	for _, file := range files {
+		newer, err := readModel(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		committed, err := readModel(filepath.Join(api, "models", filepath.Base(file)))
+		if err != nil {
+			t.Fatal(err)
+		}
+		m := &model{Shapes: map[string]shape{}}
+		for name, s := range newer.Shapes {
+			if have := committed.Shapes[name]; len(have.Members) > len(s.Members) { // as it was imported
+				s.Members = have.Members[:len(have.Members)-len(s.Members)]
+				m.Shapes[name] = s
+			}
+		}
+		for range 2 {
+			if err := m.add(file); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for name := range newer.Shapes {
+			if got, want := fmt.Sprint(m.Shapes[name]), fmt.Sprint(committed.Shapes[name]); got != want {
+				t.Errorf("%s: %s\n got %s\nwant %s", file, name, got, want)
 			}
 		}
 	}

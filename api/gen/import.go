@@ -135,9 +135,38 @@ func importModels(api, dir string, services []string) error {
 		if err != nil {
 			return fmt.Errorf("import %s: %w", name, err)
 		}
+		if err := m.add(filepath.Join(api, "models", "newer", name+".json")); err != nil {
+			return fmt.Errorf("import %s: %w", name, err)
+		}
 		if err := m.write(filepath.Join(api, "models", name+".json")); err != nil {
 			return err
 		}
+	}
+	return nil
+}
+
+// add takes in what is newer than the imported model, if there is such a file: shapes, and members of its structures. What the model has
+// by now is the model's.
+func (m *model) add(path string) error {
+	newer, err := readModel(path)
+	if errors.Is(err, os.ErrNotExist) {
+		return nil
+	}
+	if err != nil {
+		return err
+	}
+	for name, s := range newer.Shapes {
+		have, ok := m.Shapes[name]
+		if !ok {
+			m.Shapes[name] = s
+			continue
+		}
+		for _, mm := range s.Members {
+			if !slices.ContainsFunc(have.Members, func(h member) bool { return h.Name == mm.Name }) {
+				have.Members = append(have.Members, mm)
+			}
+		}
+		m.Shapes[name] = have
 	}
 	return nil
 }
