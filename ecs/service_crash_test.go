@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"berth/agent/proto"
+	api "berth/api/ecs"
 	"berth/aws"
 	"berth/elbv2"
 	"berth/store"
@@ -160,4 +161,48 @@ func (w *world) turnOnce() {
 		check(err)
 	}
 	w.clock = w.clock.Add(time.Second)
+}
+
+// A service that restarted tasks for days has more events than one transaction takes.
+func TestAServiceOfManyEventsMakesRoomForAnother(t *testing.T) {
+	w := &world{t: t, clock: time.Date(2031, 5, 4, 10, 0, 0, 0, time.UTC)}
+	w.ctx = aws.WithCaller(t.Context(), aws.RootCaller(testAccount, testRegion, "AKIDEXAMPLE"))
+	w.start(&crashLog{records: map[string]store.Record{}})
+	defer w.store.Close()
+	w.cluster("default")
+	w.register(webDefinition)
+	key := ServiceKey(testAccount, testRegion, "default", "web")
+	for range 3 { // the same name again and again
+		w.create("web", 0)
+		if n := len(w.events("web")); n != 0 {
+			t.Errorf("a new service has %d events", n)
+		}
+		for range 2 {
+			w.write(func(tx *store.Tx) {
+				v, _ := Services.Get(tx, key)
+				for range 600 {
+					v.event(tx, MillisOf(w.clock), "", "something happened")
+				}
+				Services.Put(tx, v)
+			})
+		}
+		must(w.DeleteService(w.ctx, &api.DeleteServiceRequest{Service: new("web"), Force: new(true)}))(t)
+		w.schedule("web")
+		w.clock = w.clock.Add(time.Hour)
+	}
+	w.clock = w.clock.Add(inactiveServiceLife)
+	w.schedule("web")
+	if v, ok := Services.Get(w.store.Read(), key); ok {
+		t.Errorf("the service is there yet: %s", v.Status())
+	}
+	w.create("web", 0)
+	w.clock = w.clock.Add(eventLife)
+	for e := range ServiceEvents.All(w.store.Read()) {
+		if _, err := w.expireServiceEvents().Reconcile(w.ctx, e.Key()); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if n := ServiceEvents.Len(w.store.Read()); n != 0 {
+		t.Errorf("%d events are left", n)
+	}
 }

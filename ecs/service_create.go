@@ -185,13 +185,11 @@ func earlierService(tx *store.Tx, v ServiceRecord) (have ServiceRecord, found bo
 	return have, false, nil
 }
 
-// forgetService removes the record of an INACTIVE service with all that belongs to it.
+// forgetService removes the record of an INACTIVE service with its deployments. Its events, which may be more than a transaction takes, go when
+// their time is over; nobody sees them until then, as those of another service of the name are counted from 1 again.
 func forgetService(tx *store.Tx, v ServiceRecord) {
 	for _, d := range slices.Collect(Deployments.Prefix(tx, v.Key()+"/")) {
 		Deployments.Delete(tx, d.Key())
-	}
-	for _, e := range slices.Collect(ServiceEvents.Prefix(tx, v.Key()+"/")) {
-		ServiceEvents.Delete(tx, e.Key())
 	}
 	Services.Delete(tx, v.Key())
 }

@@ -140,7 +140,8 @@ func (s *Service) expireServiceEvents() reconcile.Reconciler {
 		name: "ecs.serviceevent", store: s.store, now: s.now, table: ServiceEvents,
 		left: func(r store.Reader, e ServiceEvent, now time.Time) (time.Duration, bool) {
 			left := e.At.Time().Add(eventLife).Sub(now)
-			if v, ok := Services.Get(r, e.Service); ok && left <= 0 && v.Events-e.Number < shownEvents {
+			v, ok := Services.Get(r, e.Service)
+			if ok && left <= 0 && e.Number <= v.Events && v.Events-e.Number < shownEvents {
 				left = 24 * time.Hour
 			}
 			return left, true
