@@ -50,7 +50,7 @@ func checkMetrics(b proto.MetricBatch) error {
 	}
 	for _, m := range b.Samples {
 		switch {
-		case m.Name == "" || len(m.Name) > 255 || m.Namespace == "" || len(m.Namespace) > 255 || len(m.Dimensions) > 30:
+		case m.Name == "" || len(m.Name) > 255 || m.Namespace == "" || len(m.Namespace) > 255 || len(m.Unit) > 255 || len(m.Dimensions) > 30:
 			return fmt.Errorf("sample %q of %q", clip(m.Name), clip(m.Namespace))
 		case m.Period <= 0 || m.Count < 0 || m.At <= 0:
 			return errors.New("a sample's period, count or time is none")

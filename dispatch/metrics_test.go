@@ -61,6 +61,7 @@ func TestMetrics(t *testing.T) {
 		{"garbage", cert, []byte("{{"), 400},
 		{"wrong types", cert, []byte(`{"samples":[{"sum":"many"}]}`), 400},
 		{"no name", cert, batch(func(s *proto.MetricSample) { s.Name = "" }), 400},
+		{"a long unit", cert, batch(func(s *proto.MetricSample) { s.Unit = strings.Repeat("x", 256) }), 400},
 		{"no period", cert, batch(func(s *proto.MetricSample) { s.Period = 0 }), 400},
 		{"too large", cert, []byte(`{"samples":[{"name":"` + strings.Repeat("x", 5<<20) + `"}]}`), 413},
 	} {
