@@ -128,7 +128,11 @@ func (p *pass) silentAt(m *host) (lost time.Time, braked bool) {
 		return time.Time{}, false
 	}
 	if !p.braked {
-		p.brakes, p.braked = Brakes(p.r, p.v.ClusterKey()), true
+		r := p.r
+		if p.s != nil {
+			r = p.s.store.Read() // not the transaction: it would clash with every change of a machine
+		}
+		p.brakes, p.braked = Brakes(r, p.v.ClusterKey()), true
 	}
 	for _, b := range p.brakes {
 		if b.instances[m.c.Key()] {
