@@ -1,6 +1,7 @@
 package ecs
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"slices"
@@ -17,6 +18,7 @@ import (
 // crashLog keeps commits in memory. Commit number fail is lost, as if the control plane had died before it was on disk.
 type crashLog struct {
 	revision, commits, fail int64
+	most                    int // writes of a commit; 0: 1000
 	records                 map[string]store.Record
 }
 
@@ -31,7 +33,9 @@ func (l *crashLog) Load(_ context.Context, add func(store.Record) error) (int64,
 	return l.revision, nil
 }
 
-func (l *crashLog) Limits() store.Limits { return store.Limits{Ops: 1000, Bytes: 1 << 20} }
+func (l *crashLog) Limits() store.Limits {
+	return store.Limits{Ops: cmp.Or(l.most, 1000), Bytes: 1 << 20}
+}
 
 func (l *crashLog) Commit(_ context.Context, b *store.Batch) (int64, error) {
 	if l.commits++; l.commits == l.fail {
@@ -204,5 +208,25 @@ func TestAServiceOfManyEventsMakesRoomForAnother(t *testing.T) {
 	}
 	if n := ServiceEvents.Len(w.store.Read()); n != 0 {
 		t.Errorf("%d events are left", n)
+	}
+}
+
+// An external etcd takes few operations in a transaction: what is to be done for many tasks is done in several.
+func TestManyTasksAreKeptInSmallTransactions(t *testing.T) {
+	w := &world{t: t, clock: time.Date(2031, 5, 4, 10, 0, 0, 0, time.UTC)}
+	w.ctx = aws.WithCaller(t.Context(), aws.RootCaller(testAccount, testRegion, "AKIDEXAMPLE"))
+	w.start(&crashLog{records: map[string]store.Record{}, most: 90})
+	defer w.store.Close()
+	w.balanced(60, "")
+	w.machine("default", "m2", 1000, 1000)
+	w.play(3, "web", always("healthy"))
+	w.want("web", "ACTIVE 60/60/0 PRIMARY web:1 COMPLETED 60/0 failed=0")
+	w.update(`{"service":"web","taskDefinition":"web:2"}`)
+	w.play(12, "web", always("healthy"))
+	w.want("web", "ACTIVE 60/60/0 PRIMARY web:2 COMPLETED 60/0 failed=0")
+	w.update(`{"service":"web","desiredCount":0}`)
+	w.play(8, "web", always("healthy"))
+	if n := len(w.tasks(Task.Active)) + len(targets(w)); n != 0 {
+		t.Errorf("%d tasks and targets are left", n)
 	}
 }

@@ -47,7 +47,9 @@ type pass struct {
 	set, about string
 
 	started, stopped int
-	again            time.Duration
+	// budget is how many tasks may still be changed in the transaction. Those that were changed wake the service again.
+	budget int
+	again  time.Duration
 }
 
 // host is what the scheduler knows of an instance. One that is not known is not draining (I-08).
@@ -101,24 +103,25 @@ func (p *pass) load() map[string]Deployment {
 func (p *pass) look() (seen []rollout.Task) {
 	for i := range p.tasks {
 		t := &p.tasks[i]
-		changed := false
-		if t.Desired == StateStopped && !t.Noted {
+		changed, full := false, p.budget <= 0
+		if t.Desired == StateStopped && !t.Noted && !full {
 			t.Noted, changed = true, true
 			p.ended(t)
 			p.left(t)
 		}
 		p.learn(t)
 		if t.Active() {
-			changed = p.register(t) || changed
+			changed = !full && p.register(t) || changed
 			r := p.see(t)
-			changed = p.fit(t, r.Health) || changed
-			if r.Health == rollout.Healthy && !t.Proven {
+			changed = !full && p.fit(t, r.Health) || changed
+			if r.Health == rollout.Healthy && !t.Proven && !full {
 				t.Proven, r.Proven, changed = true, true, true
 				p.proven(t)
 			}
 			seen = append(seen, r)
 		}
 		if changed {
+			p.budget--
 			Tasks.Put(p.tx, *t)
 		}
 	}
@@ -320,7 +323,7 @@ func (p *pass) stop(stops []rollout.Stop) {
 	var running []string
 	lost := map[string]int{}
 	pending := 0
-	for _, s := range stops[:min(len(stops), mostPerPass)] {
+	for _, s := range stops[:min(len(stops), mostPerPass, max(0, p.budget))] {
 		i := slices.IndexFunc(p.tasks, func(t Task) bool { return t.ID == s.ID })
 		t := &p.tasks[i]
 		reason := fmt.Sprintf(reasonScaling, deploymentPrefix+cmp.Or(p.set, p.v.Primary))
@@ -339,6 +342,7 @@ func (p *pass) stop(stops []rollout.Stop) {
 		} else {
 			pending++
 		}
+		p.budget--
 		Tasks.Put(p.tx, *t)
 	}
 	for _, id := range slices.Sorted(maps.Keys(lost)) {
@@ -355,14 +359,17 @@ func (p *pass) stop(stops []rollout.Stop) {
 
 // start starts tasks of the primary deployment where there is room, as RunTask does.
 func (p *pass) start(l *launch, plan rollout.Plan) {
-	n := min(plan.Start, len(p.ids))
+	n := min(plan.Start, len(p.ids), max(0, p.budget))
+	if n == 0 && plan.Start > 0 {
+		return // the next pass does it
+	}
 	p.v.Short = false
 	if n == 0 {
 		p.clear(notePlacement + p.set)
 		return
 	}
 	l.now, l.ids = MillisOf(p.now), p.ids
-	p.ids = p.ids[n:]
+	p.ids, p.budget = p.ids[n:], p.budget-n
 	var picks []pick
 	if p.v.Daemon {
 		for _, id := range plan.StartOn[:n] {

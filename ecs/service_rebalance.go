@@ -137,12 +137,12 @@ func (p *pass) zones(t placement.Task) (out []string) {
 
 // startIn starts a task in each of the zones. It reports whether there was one without room; full has it then.
 func (p *pass) startIn(l *launch, zones []string, full map[string]bool) (short bool) {
-	zones = zones[:min(len(zones), len(p.ids))]
+	zones = zones[:min(len(zones), len(p.ids), max(0, p.budget))]
 	if len(zones) == 0 {
 		return false
 	}
 	l.now, l.ids = MillisOf(p.now), p.ids
-	p.ids = p.ids[len(zones):]
+	p.ids, p.budget = p.ids[len(zones):], p.budget-len(zones)
 	var tasks []placement.Task
 	for _, z := range zones {
 		t := l.place
@@ -177,13 +177,14 @@ func (p *pass) startIn(l *launch, zones []string, full map[string]bool) (short b
 func (p *pass) stopIn(ids []string, seen []rollout.Task) {
 	stopped := map[string][]string{}
 	var zones []string
-	for _, id := range ids {
+	for _, id := range ids[:min(len(ids), max(0, p.budget))] {
 		t := &p.tasks[slices.IndexFunc(p.tasks, func(t Task) bool { return t.ID == id })]
 		if !t.want(p.tx, api.TaskStopCodeServiceSchedulerInitiated, fmt.Sprintf(reasonRebalance, deploymentPrefix+p.v.Primary), MillisOf(p.now)) {
 			continue
 		}
 		Tasks.Put(p.tx, *t)
 		p.stopped++
+		p.budget--
 		zone := seen[slices.IndexFunc(seen, func(t rollout.Task) bool { return t.ID == id })].Zone
 		stopped[zone] = append(stopped[zone], "(task "+id+")")
 		zones = append(zones, zone)

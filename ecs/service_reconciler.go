@@ -24,6 +24,8 @@ const (
 	shortAgain = time.Minute
 	// mostPerPass bounds the tasks that one transaction starts, and those that it stops.
 	mostPerPass = 100
+	// writesOfTask is how many records may change with one task: itself, its targets, its place in Cloud Map, an event.
+	writesOfTask = 8
 )
 
 // ServiceReconciler keeps the tasks of a service as they are wanted: it starts, replaces and stops them, moves its
@@ -108,7 +110,7 @@ func (v ServiceReconciler) Reconcile(ctx context.Context, key string) (again tim
 	k := v.s.placing.picker(have.ClusterKey(), rand.Uint64())
 	var done pass
 	err = v.s.store.Update(ctx, func(tx *store.Tx) error {
-		done = pass{s: v.s, r: tx, tx: tx, now: now, since: v.s.since, ids: ids, pick: k}
+		done = pass{s: v.s, r: tx, tx: tx, now: now, since: v.s.since, ids: ids, pick: k, budget: max(1, v.s.store.MostWrites()/writesOfTask)}
 		done.run(key)
 		return nil
 	})

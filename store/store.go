@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math"
 	"sync"
 	"sync/atomic"
 )
@@ -118,6 +119,14 @@ func (s *Store) Close() error {
 
 // Read gives the newest durable state. It never blocks.
 func (s *Store) Read() *Snapshot { return &Snapshot{s.core, s.core.durable.Load()} }
+
+// MostWrites is how many records one Update may write.
+func (s *Store) MostWrites() int {
+	if s.core.log == nil {
+		return math.MaxInt32
+	}
+	return s.core.limits.Ops
+}
 
 // Health is nil if commits go through and what Read gives is current, as far as this server can tell.
 func (s *Store) Health() error {
