@@ -18,6 +18,10 @@ const (
 	codeTargetGroupNotFound  = "TargetGroupNotFound"
 	codeTrustStoreNotFound   = "TrustStoreNotFound"
 	codeCertificateNotFound  = "CertificateNotFound"
+	codeGroupName            = "DuplicateTargetGroupName"
+	codeInUse                = "ResourceInUse"
+	codeTarget               = "InvalidTarget"
+	codeBadAction            = "InvalidLoadBalancerAction"
 )
 
 // invalid refuses a value that can't be right.

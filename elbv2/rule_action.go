@@ -24,8 +24,6 @@ const (
 	maxRedirectMembers = 128    // characters of each
 )
 
-const codeBadAction = "InvalidLoadBalancerAction"
-
 func badAction(format string, args ...any) error { return aws.Errorf(codeBadAction, format, args...) }
 
 // actionCheck is what actions of a listener or a rule are checked against.

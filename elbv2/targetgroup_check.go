@@ -9,13 +9,6 @@ import (
 	"berth/aws"
 )
 
-// Error codes of target groups and targets.
-const (
-	codeGroupName = "DuplicateTargetGroupName"
-	codeInUse     = "ResourceInUse"
-	codeTarget    = "InvalidTarget"
-)
-
 // trafficPort as a health check's port means each target's own.
 const trafficPort = "traffic-port"
 

@@ -83,6 +83,8 @@ whose tests call them. What is done in another way than by AWS stands in [differ
 	fields(w, attributes(elbv2.LoadBalancerAttributeCoverage()))
 	fmt.Fprint(w, "## Attributes of listeners\n\n")
 	fields(w, attributes(elbv2.ListenerAttributeCoverage()))
+	fmt.Fprint(w, "## Attributes of target groups\n\n")
+	fields(w, attributes(elbv2.TargetGroupAttributeCoverage()))
 	return nil
 }
 
