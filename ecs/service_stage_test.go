@@ -470,3 +470,24 @@ func TestALostMachineDoesNotHoldUpDeployments(t *testing.T) {
 		})
 	}
 }
+
+// A network load balancer has no rules: the listener's default action itself shifts the traffic.
+func TestBlueGreenShiftsAListenerOfANetworkLoadBalancer(t *testing.T) {
+	w := newShifting(t, fmt.Sprintf(blueGreenConfig, ""))
+	w.until("SUCCESSFUL")
+	group := func(g elbv2.TargetGroup, weight int32) elb.TargetGroupTuple {
+		return elb.TargetGroupTuple{TargetGroupArn: new(string(g.ARN())), Weight: &weight}
+	}
+	l := elbv2.Listener{LoadBalancer: testAccount + "/" + testRegion + "/net/nlb/0000000000000002", ID: "l", Port: 80, Protocol: elb.ProtocolEnumTCP, DefaultActions: []elb.Action{{
+		Type:          elb.ActionTypeEnumForward,
+		ForwardConfig: &elb.ForwardActionConfig{TargetGroups: []elb.TargetGroupTuple{group(w.blue, 100), group(w.green, 0)}},
+	}}}
+	w.write(func(tx *store.Tx) { elbv2.Listeners.Put(tx, l) })
+	entry := strings.Replace(strings.Replace(w.entry(), w.production, string(l.ARN()), 1), `"testListenerRule":"`+w.testing+`",`, "", 1)
+	w.production = string(l.ARN())
+	w.update(`{"service":"web","taskDefinition":"web:2","loadBalancers":[` + entry + `]}`)
+	w.until("SUCCESSFUL")
+	if got := w.shares(w.production); got != "green:100" {
+		t.Errorf("traffic to %s", got)
+	}
+}
