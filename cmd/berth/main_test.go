@@ -263,3 +263,34 @@ func TestWrongArgumentsAreToldAsTheCommandIsCalled(t *testing.T) {
 		}
 	}
 }
+
+func TestIngressPublishIsCheckedAndReachesTheAgent(t *testing.T) {
+	program := filepath.Join(t.TempDir(), "haproxy")
+	if err := os.WriteFile(program, nil, 0o755); err != nil {
+		t.Fatal(err)
+	}
+	t.Setenv("PATH", filepath.Dir(program))
+	for _, row := range []struct {
+		on      bool
+		publish string
+		want    string // of the agent's flags, or the error
+	}{
+		{true, "192.0.2.10,192.0.2.11", "--ingress=true --ingress-publish 192.0.2.10,192.0.2.11"},
+		{true, "", "--ingress=true"},
+		{false, "192.0.2.10", "--ingress-publish needs --ingress"},
+		{true, "127.0.0.1", "not an address to publish at: 127.0.0.1"},
+		{true, "0.0.0.0", "not an address to publish at: 0.0.0.0"},
+		{true, "web.example", "not an address to publish at: web.example"},
+	} {
+		f := ingressFlags{on: row.on, publish: splitList(row.publish)}
+		got := ""
+		if err := f.validate(); err != nil {
+			got, _, _ = strings.Cut(err.Error(), ": this machine")
+		} else {
+			got = strings.Join(f.args(), " ")
+		}
+		if got != row.want || len(f.addresses) > len(f.publish) {
+			t.Errorf("%+v: got %q", row, got)
+		}
+	}
+}
