@@ -18,6 +18,11 @@ const (
 	// heartbeat is how long a pipe may be silent.
 	heartbeat = 15 * time.Second
 	lastLines = 5 // of a failing task's log
+	// unplacedAfter is how long tasks may be missing until it is asked why.
+	unplacedAfter = 3 * time.Second
+	// logPatience is how long is waited in all for logs of failed tasks: a first line makes its group and stream, which takes a moment.
+	logPatience   = 3 * time.Second
+	logAgainAfter = 100 * time.Millisecond
 )
 
 // ServiceFollower shows what happens to a service: on a terminal a block that is drawn anew, with what happened above it;
@@ -34,6 +39,9 @@ type ServiceFollower struct {
 	// failing are deployments of which tasks have failed, failed tasks whose end was shown.
 	failing, failed map[string]bool
 	pauses          map[string]bool // hooks that wait for somebody, of which it was told
+	reasons         map[string]bool // why tasks are missing, of which it was told
+	whole           time.Time       // when no task was missing, or it was last asked why
+	waited          time.Duration   // for logs
 	began           time.Time
 }
 
@@ -48,6 +56,7 @@ func (f *ServiceFollower) Follow(ctx context.Context, name string, timeout time.
 	if f.began.IsZero() {
 		f.began = time.Now()
 		f.events, f.failing, f.failed, f.pauses = map[string]bool{}, map[string]bool{}, map[string]bool{}, map[string]bool{}
+		f.reasons, f.whole = map[string]bool{}, f.began
 		f.screen = newScreen(f.Out)
 	}
 	defer f.screen.leave()
@@ -68,7 +77,7 @@ func (f *ServiceFollower) Follow(ctx context.Context, name string, timeout time.
 			return err
 		}
 		if time.Since(f.began) > timeout {
-			return &Failure{What: "timed out after " + timeout.String(), Cause: seen.summary(), Fix: "berth why " + name, Exit: ExitTimedOut}
+			return seen.timedOut(timeout)
 		}
 		select {
 		case <-ctx.Done():
@@ -135,6 +144,9 @@ func (f *ServiceFollower) show(ctx context.Context, now view) error {
 	if err := f.showFailures(ctx, v); err != nil {
 		return err
 	}
+	if err := f.showMissing(ctx, v); err != nil {
+		return err
+	}
 	for id, command := range now.pauses() { // whole, above the block, whose lines are cut
 		if !f.pauses[id] {
 			f.pauses[id] = true
@@ -146,6 +158,50 @@ func (f *ServiceFollower) show(ctx context.Context, now view) error {
 	} else if line := now.summary(); line != f.line || time.Since(f.said) > heartbeat {
 		f.line = line
 		f.say("%s", line)
+	}
+	return nil
+}
+
+// timedOut is the end of watching before the goal. A deployment that is under way goes on, unless somebody takes it back.
+func (w view) timedOut(timeout time.Duration) error {
+	name := aws.Value(w.service.ServiceName)
+	out := &Failure{What: "timed out after " + timeout.String(), Cause: w.summary(), Fix: "berth why " + name, Exit: ExitTimedOut}
+	if w.deployment.Status == api.ServiceDeploymentStatusInProgress {
+		out.What += "; the deployment goes on"
+		out.Fix += ", or berth rollback " + name
+	}
+	return out
+}
+
+// missing says whether tasks of the primary deployment are neither there nor on their way.
+func missing(v *api.Service) bool {
+	for _, d := range v.Deployments {
+		if aws.Value(d.Status) == "PRIMARY" {
+			return aws.Value(d.RunningCount)+aws.Value(d.PendingCount) < aws.Value(d.DesiredCount)
+		}
+	}
+	return false
+}
+
+// showMissing says why tasks are missing, each reason once. The event that says so may be older than the watching.
+func (f *ServiceFollower) showMissing(ctx context.Context, v *api.Service) error {
+	if !missing(v) {
+		f.whole = time.Now()
+		return nil
+	}
+	if time.Since(f.whole) < unplacedAfter {
+		return nil
+	}
+	f.whole = time.Now()
+	why, err := Call[own.ExplainResponse](ctx, f.Client, Own, "Explain", own.ExplainRequest{Cluster: f.Cluster, Subject: aws.Value(v.ServiceArn)})
+	if err != nil {
+		return err
+	}
+	for _, reason := range why.Reasons {
+		if !f.reasons[reason] {
+			f.reasons[reason] = true
+			f.say("%s", reason)
+		}
 	}
 	return nil
 }
@@ -230,6 +286,11 @@ func (f *ServiceFollower) lastWords(ctx context.Context, t api.Task) {
 		return
 	}
 	lines, err := f.Client.ReadLogs(ctx, sources, time.Time{})
+	for err == nil && len(lines) == 0 && len(sources) > 0 && t.StartedAt != nil && f.waited < logPatience && ctx.Err() == nil {
+		time.Sleep(logAgainAfter)
+		f.waited += logAgainAfter
+		lines, err = f.Client.ReadLogs(ctx, sources, time.Time{})
+	}
 	if err != nil {
 		return
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"errors"
 	"strings"
 	"testing"
 	"time"
@@ -94,5 +95,32 @@ func TestScreenPrintsAboveItsBlock(t *testing.T) {
 	want := "one\ntwo i\n" + up + up + "news\none\ntwo i\n" + up + up + "three\n"
 	if got := out.String(); got != want {
 		t.Errorf("got %q, want %q", got, want)
+	}
+}
+
+func TestTimedOutSaysHowADeploymentUnderWayEnds(t *testing.T) {
+	w := view{service: &api.Service{ServiceName: new("web")}, deployment: &api.ServiceDeployment{Status: api.ServiceDeploymentStatusInProgress}}
+	f, _ := errors.AsType[*Failure](w.timedOut(time.Minute))
+	if f == nil || f.Fix != "berth why web, or berth rollback web" || f.Exit != ExitTimedOut {
+		t.Errorf("under way: %+v", f)
+	}
+	w.deployment.Status = api.ServiceDeploymentStatusSuccessful
+	if f, _ := errors.AsType[*Failure](w.timedOut(time.Minute)); f == nil || f.Fix != "berth why web" {
+		t.Errorf("ended: %+v", f)
+	}
+}
+
+func TestMissingAreTasksThatAreNeitherThereNorOnTheirWay(t *testing.T) {
+	for _, tt := range []struct {
+		running, pending int32
+		want             bool
+	}{{2, 0, false}, {1, 1, false}, {1, 0, true}} {
+		v := &api.Service{Deployments: []api.Deployment{
+			{Status: new("ACTIVE"), DesiredCount: new(int32(5))},
+			{Status: new("PRIMARY"), DesiredCount: new(int32(2)), RunningCount: &tt.running, PendingCount: &tt.pending},
+		}}
+		if got := missing(v); got != tt.want {
+			t.Errorf("%d running, %d pending: %t", tt.running, tt.pending, got)
+		}
 	}
 }

@@ -55,17 +55,20 @@ func downCommand(o *options) *cobra.Command {
 }
 
 func endKeepingTasks(ctx context.Context, dataDir string, w io.Writer) error {
-	if isUp(dataDir) {
-		if err := cli.Progress(ctx, w, "ending Berth", func(ctx context.Context) error { return endUp(ctx, dataDir) }); err != nil {
-			return err
-		}
+	if !isUp(dataDir) {
+		fmt.Fprintln(w, "Nothing to end: no Berth runs with", dataDir+".")
+		return nil
+	}
+	if err := cli.Progress(ctx, w, "ending Berth", func(ctx context.Context) error { return endUp(ctx, dataDir) }); err != nil {
+		return err
 	}
 	fmt.Fprintln(w, "Berth has ended. Its tasks go on; berth up adopts them.")
 	return nil
 }
 
 func down(ctx context.Context, o *options, wait time.Duration, w io.Writer) error {
-	if isUp(o.dataDir) {
+	was := isUp(o.dataDir)
+	if was {
 		err := cli.Progress(ctx, w, "stopping tasks", func(ctx context.Context) error { return stopTasks(ctx, o, wait) })
 		if err != nil {
 			fmt.Fprintln(w, "tasks could not be stopped through the API and are ended now:", err)
@@ -79,6 +82,10 @@ func down(ctx context.Context, o *options, wait time.Duration, w io.Writer) erro
 			return f
 		}
 		return &cli.Failure{What: "something was left behind", Cause: err.Error(), Fix: "berth down --data-dir " + o.dataDir}
+	}
+	if !was {
+		fmt.Fprintln(w, "No Berth ran with", o.dataDir+". What its tasks left was cleaned up; the data is kept.")
+		return nil
 	}
 	fmt.Fprintln(w, "Berth has ended. The data is kept in", o.dataDir+".")
 	return nil

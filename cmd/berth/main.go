@@ -49,6 +49,9 @@ func usage(cmd *cobra.Command, err error, begun bool) error {
 	form, _, _ := strings.Cut(cmd.UseLine(), " [flags]")
 	if count := miscounted.FindStringSubmatch(out.What); count != nil {
 		out.What, out.Cause = "the number of arguments is wrong", "it is "+form+", and "+count[1]+" were given"
+		if _, arguments, _ := strings.Cut(form, cmd.CommandPath()+" "); count[1] == "0" && arguments != "" {
+			out.What = "missing: " + strings.ReplaceAll(arguments, " | ", " or ")
+		}
 	}
 	if number := negative.FindString(out.What); number != "" {
 		out.What, out.Cause = number+" cannot be given here", "it is "+form+", and no number may be negative"

@@ -253,6 +253,7 @@ func TestWrongArgumentsAreToldAsTheCommandIsCalled(t *testing.T) {
 		{"scale web", "the number of arguments is wrong: it is berth scale SERVICE COUNT, and 1 were given"},
 		{"scale web -3", "-3 cannot be given here: it is berth scale SERVICE COUNT, and no number may be negative"},
 		{"scale web -x", "unknown shorthand flag: 'x' in -x"},
+		{"url --all", "missing: SERVICE or LOAD-BALANCER: it is berth url SERVICE | LOAD-BALANCER, and 0 were given"},
 		{"wait a b", "the number of arguments is wrong: it is berth wait SERVICE, and 2 were given"},
 	} {
 		root := rootCommand(&options{})

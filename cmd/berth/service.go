@@ -167,6 +167,8 @@ func deployCommand(o *options) *cobra.Command {
 				if err != nil {
 					return err
 				}
+			} else if err := c.CheckImage(cmd.Context(), image); err != nil {
+				return err
 			} else if revision, err = c.Derive(cmd.Context(), v, container, image); err != nil {
 				return err
 			}
