@@ -1,6 +1,7 @@
 package vpc
 
 import (
+	"bufio"
 	"errors"
 	"fmt"
 	"net"
@@ -9,10 +10,12 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"syscall"
 	"testing"
 	"time"
 
 	"golang.org/x/sync/errgroup"
+	"golang.org/x/sys/unix"
 
 	"berth/agent"
 	"berth/test/netlab"
@@ -54,6 +57,40 @@ func TestPortInUseIsRefusedAndNothingIsLeft(t *testing.T) {
 		t.Fatal(err)
 	}
 	attach(t, n, "third", agent.PortRequest{ContainerPort: 80, HostPort: 8080, Protocol: "tcp"})
+}
+
+// A published port answers at every address of the machine but those of load balancers, whichever agent here they belong to.
+func TestAPublishedPortLeavesTheAddressesOfLoadBalancersAlone(t *testing.T) {
+	m := netlab.New(t, 1).Machines[0]
+	one := openOn(t, m, testConfig(t, t.TempDir()+"/one"))
+	two := openOn(t, m, testConfig(t, t.TempDir()+"/two"))
+	res := attach(t, two, "web", agent.PortRequest{ContainerPort: 80, HostPort: 8080, Protocol: "tcp"})
+	serveTCP(t, res.NetNS, "container", 80)
+	for _, n := range []*Network{one, two} {
+		address := net.JoinHostPort(n.Loopback().Addr().Next().Next().Next().String(), "8080")
+		// HAProxy shares its ports, see portproxy.
+		shared := net.ListenConfig{Control: func(_, _ string, c syscall.RawConn) (err error) {
+			return errors.Join(c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), unix.SOL_SOCKET, unix.SO_REUSEPORT, 1) }), err)
+		}}
+		var l net.Listener
+		if err := m.Run(func() (err error) { l, err = shared.Listen(t.Context(), "tcp", address); return err }); err != nil {
+			t.Fatal(err)
+		}
+		defer l.Close()
+		go func() {
+			if c, err := l.Accept(); err == nil {
+				_, _ = bufio.NewReader(c).ReadString('\n')
+				_, _ = c.Write([]byte("load balancer\n"))
+				c.Close()
+			}
+		}()
+		if got, err := ask(t.Context(), m.Dial, "tcp", address, "x"); err != nil || strings.TrimSpace(got) != "load balancer" {
+			t.Errorf("%s: got %q, %v", address, got, err)
+		}
+	}
+	if got, err := ask(t.Context(), m.Dial, "tcp", "127.0.0.1:8080", "x"); err != nil || !strings.HasPrefix(got, "container") {
+		t.Errorf("127.0.0.1: got %q, %v", got, err)
+	}
 }
 
 func TestRangesArePublishedPortByPort(t *testing.T) {

@@ -107,8 +107,8 @@ type chain struct {
 func hostRules(c Config, f fabric) []chain {
 	up := c.uplinkName()
 	toPublished := []match{destLocal(), portKey(), in(publishedPorts), destTo(f.Far)}
-	// A load balancer's address is its own also where a container publishes the same port.
-	toBalancer := []match{destIn(f.loopback(c)), accept()}
+	// A load balancer's address, of any agent on this machine, is its own also where a container publishes the same port.
+	toBalancer := []match{destIn(balancersNet), accept()}
 	return []chain{
 		{"raw", nftables.ChainTypeFilter, nftables.ChainHookPrerouting, nftables.ChainPriorityRaw, [][]match{
 			{iifIs(up), sourceNot(host(f.Far)), drop()},
