@@ -82,12 +82,13 @@ func TestKilledHAProxyIsStartedAgain(t *testing.T) {
 	}
 }
 
-// HAProxy comes back with what it served, also when nothing else works, and knows of what happened to targets since.
-func TestKilledHAProxyComesBackWithoutACheck(t *testing.T) {
+// newRefusingRig has a HAProxy that finds fault with every configuration while there is a file.
+func newRefusingRig(t *testing.T) (r *rig, refuse string) {
+	t.Helper()
 	pid := os.Getpid()
 	loopback := netip.PrefixFrom(netip.AddrFrom4([4]byte{127, byte(64 + pid%64), byte(pid/64%64) << 2, 0}), 22)
-	refuse := filepath.Join(t.TempDir(), "refuse")
-	r := newRigOn(t, &fakeNetwork{loopback: loopback}, func(program string) string {
+	refuse = filepath.Join(t.TempDir(), "refuse")
+	r = newRigOn(t, &fakeNetwork{loopback: loopback}, func(program string) string {
 		script := filepath.Join(t.TempDir(), "haproxy")
 		text := fmt.Sprintf("#!/bin/sh\nif [ \"$1\" = -c ] && [ -e %s ]; then exit 1; fi\nexec %s \"$@\"\n", refuse, program)
 		if err := os.WriteFile(script, []byte(text), 0o700); err != nil {
@@ -95,6 +96,36 @@ func TestKilledHAProxyComesBackWithoutACheck(t *testing.T) {
 		}
 		return script
 	})
+	return r, refuse
+}
+
+// What HAProxy did not take is tried again: the reason may have passed.
+func TestARefusedConfigurationIsTriedAgain(t *testing.T) {
+	r, refuse := newRefusingRig(t)
+	a := backend(t, "a", well, nil)
+	f := r.frame(a)
+	r.apply(f)
+	r.awaitState(a, proto.TargetHealthy)
+	if err := os.WriteFile(refuse, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	r.port = freePort(t)
+	f.LoadBalancers = append(f.LoadBalancers, r.frame(a).LoadBalancers...)
+	f.LoadBalancers[1].ID, f.LoadBalancers[1].Number = "app/other/4444444444444444", 6
+	r.apply(f)
+	r.await("a problem", func() bool { return r.last.Problem != "" })
+	if err := os.Remove(refuse); err != nil {
+		t.Fatal(err)
+	}
+	r.await("no problem", func() bool { return r.last.Problem == "" })
+	if body, err := r.get("http://" + r.address(6)); err != nil || body != "a" {
+		t.Errorf("%q %v", body, err)
+	}
+}
+
+// HAProxy comes back with what it served, also when nothing else works, and knows of what happened to targets since.
+func TestKilledHAProxyComesBackWithoutACheck(t *testing.T) {
+	r, refuse := newRefusingRig(t)
 	var status atomic.Int32
 	status.Store(200)
 	a, b := backend(t, "a", func() int { return int(status.Load()) }, nil), backend(t, "b", well, nil)

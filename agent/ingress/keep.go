@@ -18,7 +18,10 @@ import (
 // meanwhile are served by the next one.
 const (
 	reloadPause = time.Second
-	reloadBurst = 3
+	// refusedPause is the time until a configuration that HAProxy did not take is tried again though it has not changed: the disk may have
+	// been full, or the machine too busy to start a worker in time.
+	refusedPause = 10 * time.Second
+	reloadBurst  = 3
 )
 
 // keeper keeps HAProxy running and at the newest frame. It is one goroutine's.
@@ -31,7 +34,9 @@ type keeper struct {
 	started time.Time          // of process
 	good    *rendered          // what process serves; nil before any is known
 	sockets listeners          // of process
-	refused string             // digest of what HAProxy refused; it is not tried again before it changes
+	refused string             // digest of what HAProxy did not take at refusedAt
+
+	refusedAt time.Time
 }
 
 // keepConfig runs until ctx ends and leaves HAProxy alone then.
@@ -141,9 +146,9 @@ func (k *keeper) step(ctx context.Context) time.Duration {
 	case k.process != nil && r.Digest == before.Digest:
 		k.reached(r)
 		return k.again(problem)
-	case r.Digest == k.refused && k.process != nil:
+	case r.Digest == k.refused && k.process != nil && time.Since(k.refusedAt) < refusedPause:
 		k.caughtUp(r.Revision)
-		return k.again(problem)
+		return refusedPause - time.Since(k.refusedAt)
 	case k.process != nil:
 		if len(k.loaded) == reloadBurst {
 			if wait := reloadBurst*reloadPause - time.Since(k.loaded[0]); wait > 0 {
@@ -191,7 +196,7 @@ func (k *keeper) serve(ctx context.Context, r rendered, before running) error {
 	} else {
 		var err error
 		if path, err = k.prepare(ctx, r); err != nil {
-			k.refused = r.Digest
+			k.refused, k.refusedAt = r.Digest, time.Now()
 			if k.process == nil {
 				err = errors.Join(err, k.startLast(ctx))
 			}
@@ -213,7 +218,7 @@ func (k *keeper) serve(ctx context.Context, r rendered, before running) error {
 		err = k.reload(ctx)
 	}
 	if err != nil {
-		k.refused = r.Digest
+		k.refused, k.refusedAt = r.Digest, time.Now()
 		if len(last) > 0 {
 			err = errors.Join(err, writeFile(k.cfg.path(configFile), last))
 		}
