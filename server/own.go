@@ -1,6 +1,7 @@
 package server
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -50,7 +51,7 @@ func (o *ownService) GetStatus(ctx context.Context, _ *own.GetStatusRequest) (*o
 		ingress, _ := elbv2.Ingresses.Get(r, c.ARN().String())
 		out.Machines = append(out.Machines, own.Machine{
 			Arn: c.ARN().String(), Cluster: c.Cluster, Zone: ecs.ZoneOf(r, c), Status: c.Status.String(), Connected: c.Connected,
-			LastSeen: c.LastSeen.Time(), LostAt: o.s.ecs.LostAt(r, c), Impaired: c.Impaired, Running: counts.Running, Pending: counts.Pending,
+			LastSeen: cmp.Or(c.Silent, c.LastSeen).Time(), LostAt: o.s.ecs.LostAt(r, c), Impaired: c.Impaired, Running: counts.Running, Pending: counts.Pending,
 			Hindered: ingress.Problem, Behind: ingress.Problem != "" && ingress.Revision < written,
 			CPUTotal: c.CPU, CPUFree: c.CPU - c.Used.CPU, MemoryTotal: c.Memory, MemoryFree: c.Memory - c.Used.Memory,
 		})
