@@ -16,6 +16,7 @@ export CGO_ENABLED ?= 0
 .PHONY: build deps demo down test unit e2e bench prove lint generate coverage fuzz clean
 
 build: deps bin/berth bin/runc
+	@echo "bin/berth and bin/runc are built"
 
 deps:
 	@scripts/deps.sh

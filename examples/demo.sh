@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The sample from end to end: starts Berth, packs a Go program into an image, pushes it to Berth's own registry,
 # runs it as a task with two containers, then as a service with three replicas behind a load balancer, and updates that under
-# a loop of requests. Usage: examples/demo.sh [data directory]
+# a loop of requests. Its names begin with demo- where the README's quick start has the same things, so that both fit one data directory.
+# Usage: examples/demo.sh [data directory]
 set -euo pipefail
 cd "$(dirname "$0")/.."
 data=${1:-/var/lib/berth}
@@ -69,14 +70,14 @@ run aws logs get-log-events --log-group-name /examples/hello --log-stream-name "
 
 say "Three replicas behind a load balancer"
 value() { aws "$@" --output text; }
-if [[ $(value ecs describe-services --services greet --query 'services[?status==`ACTIVE`] | length(@)') != 0 ]]; then
-  run aws ecs delete-service --service greet --force --query service.status --output text
-  run aws ecs wait services-inactive --services greet
+if [[ $(value ecs describe-services --services demo-greet --query 'services[?status==`ACTIVE`] | length(@)') != 0 ]]; then
+  run aws ecs delete-service --service demo-greet --force --query service.status --output text
+  run aws ecs wait services-inactive --services demo-greet
 fi
 subnets=$(value ec2 describe-subnets --query 'Subnets[].SubnetId')
 # shellcheck disable=SC2086 # several subnets are several words
-lb=$(value elbv2 create-load-balancer --name greet --scheme internal --subnets $subnets --query 'LoadBalancers[0].LoadBalancerArn')
-group=$(value elbv2 create-target-group --name greet --protocol HTTP --port 8080 --target-type instance \
+lb=$(value elbv2 create-load-balancer --name demo-greet --scheme internal --subnets $subnets --query 'LoadBalancers[0].LoadBalancerArn')
+group=$(value elbv2 create-target-group --name demo-greet --protocol HTTP --port 8080 --target-type instance \
   --vpc-id "$(value ec2 describe-vpcs --query 'Vpcs[0].VpcId')" --health-check-interval-seconds 5 --health-check-timeout-seconds 2 \
   --healthy-threshold-count 2 --query 'TargetGroups[0].TargetGroupArn')
 value elbv2 modify-target-group-attributes --target-group-arn "$group" \
@@ -86,18 +87,19 @@ if [[ $(value elbv2 describe-listeners --load-balancer-arn "$lb" --query 'length
     --default-actions "Type=forward,TargetGroupArn=$group" --query 'Listeners[0].ListenerArn' >/dev/null
 fi
 echo "  $lb"
-sed -e "s|IMAGE|$image|" -e "s|REGION|$AWS_REGION|" examples/hello/service-task-definition.json >"$build/service.json"
+sed -e "s|IMAGE|$image|" -e "s|REGION|$AWS_REGION|" -e 's|"family": "greet"|"family": "demo-greet"|' \
+  examples/hello/service-task-definition.json >"$build/service.json"
 run aws ecs register-task-definition --cli-input-json "file://$build/service.json" --query taskDefinition.taskDefinitionArn --output text
-run aws ecs create-service --service-name greet --task-definition greet --desired-count 3 \
+run aws ecs create-service --service-name demo-greet --task-definition demo-greet --desired-count 3 \
   --load-balancers "targetGroupArn=$group,containerName=greet,containerPort=8080" --query service.serviceName --output text
-run $berth wait greet --until deployed --data-dir "$data"
-page=$($berth url greet --data-dir "$data")
+run $berth wait demo-greet --until deployed --data-dir "$data"
+page=$($berth url demo-greet --data-dir "$data")
 for _ in 1 2 3; do run curl -fsS "$page"; done
 
 say "A rolling update to release 2, under a loop of requests"
 "$build/rootfs/bin/hello" load -url "$page" -clients 4 >"$build/load" & loop=$!
 sed -e 's|"value": "1"|"value": "2"|' "$build/service.json" >"$build/release2.json"
-run $berth deploy greet --task-definition "$build/release2.json" --data-dir "$data"
+run $berth deploy demo-greet --task-definition "$build/release2.json" --data-dir "$data"
 kill -TERM "$loop"
 wait "$loop" || { cat "$build/load"; echo "error: requests were dropped" >&2; exit 1; }
 cat "$build/load"
