@@ -93,10 +93,14 @@ func doorKey(offset uint32) match {
 	}
 }
 
-// firstKey loads address and port to which the first packet of the connection was sent.
-func firstKey() match {
+// firstKey matches connections whose first packet was sent to an address, and loads that and its port. The address is loaded again as a
+// constant: nft 1.0.6 takes an address of conntrack to have no length, and aborts when such a thing is part of a key, whatever it
+// was asked to list.
+func firstKey(to netip.Addr) match {
 	return match{
 		&expr.Ct{Register: r0, Key: expr.CtKeyDST},
+		&expr.Cmp{Op: expr.CmpOpEq, Register: r0, Data: to.AsSlice()},
+		&expr.Immediate{Register: r0, Data: to.AsSlice()},
 		&expr.Ct{Register: r0 + 1, Key: expr.CtKeyPROTODST},
 	}
 }
@@ -110,8 +114,20 @@ func sourceByMap(m setRef) match {
 }
 
 // hostFlowRules are the chains of UDP balancing in the main namespace. They come before those of published ports.
-func hostFlowRules(c Config, f fabric) []chain {
+func hostFlowRules(c Config, f fabric, listeners []agent.UDPListener) []chain {
 	up, udp := c.uplinkName(), protocolIs(unix.IPPROTO_UDP)
+	var sources [][]match
+	seen := map[netip.Addr]bool{}
+	for _, l := range listeners {
+		for _, a := range l.Machine {
+			if !seen[a] {
+				seen[a] = true
+				sources = append(sources,
+					[]match{oifIs(up), udp, firstKey(a), loadHash(r0+2, true), sourceByMap(flowSources)},
+					[]match{oifIs(up), udp, firstKey(a), loadHash(r0+2, false), sourceByMap(clientSources)})
+			}
+		}
+	}
 	return []chain{
 		{"prerouting", nftables.ChainTypeNAT, nftables.ChainHookPrerouting, before(nftables.ChainPriorityNATDest), [][]match{
 			// Only this machine itself may speak to its loopback addresses.
@@ -120,10 +136,7 @@ func hostFlowRules(c Config, f fabric) []chain {
 		{"output", nftables.ChainTypeNAT, nftables.ChainHookOutput, before(nftables.ChainPriorityNATDest), [][]match{
 			{udp, doorKey(offsetDestination), in(flowDoors), destTo(f.Far)},
 		}},
-		{"postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, before(nftables.ChainPriorityNATSource), [][]match{
-			{oifIs(up), udp, firstKey(), loadHash(r0+2, true), sourceByMap(flowSources)},
-			{oifIs(up), udp, firstKey(), loadHash(r0+2, false), sourceByMap(clientSources)},
-		}},
+		{"postrouting", nftables.ChainTypeNAT, nftables.ChainHookPostrouting, before(nftables.ChainPriorityNATSource), sources},
 	}
 }
 
@@ -287,7 +300,7 @@ func (n *Network) writeFlows(listeners []agent.UDPListener) error {
 	if err := n.bridge.nft.replace(flowTable, []setRef{arrivals, taskFlows, taskClients}, bridgeFlowRules(n.fabric), bridge); err != nil {
 		return fmt.Errorf("UDP of load balancers in the bridge namespace: %w", err)
 	}
-	err := n.main.nft.replace(n.cfg.hostFlowTable(), []setRef{flowDoors, flowSources, clientSources}, hostFlowRules(n.cfg, n.fabric), host)
+	err := n.main.nft.replace(n.cfg.hostFlowTable(), []setRef{flowDoors, flowSources, clientSources}, hostFlowRules(n.cfg, n.fabric, listeners), host)
 	if err != nil {
 		return fmt.Errorf("UDP of load balancers in the main namespace: %w", err)
 	}

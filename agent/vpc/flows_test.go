@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"net/netip"
+	"os/exec"
 	"strconv"
 	"strings"
 	"testing"
@@ -122,6 +123,25 @@ func (l *flowsLab) dial(t *testing.T, from string) net.Conn {
 	}
 	t.Cleanup(func() { c.Close() })
 	return c
+}
+
+// The nft of Debian 12 ends with a failed assertion on some rules that the kernel takes; nobody could list any rule of the machine then.
+func TestTheNftProgramListsTheRules(t *testing.T) {
+	if _, err := exec.LookPath("nft"); err != nil {
+		t.Skip("nft is not installed")
+	}
+	l := newFlowsLab(t)
+	l.set(t, "one", "two")
+	for name, ns := range map[string]string{"machine": l.m.NetNS(), "bridge": l.n.cfg.path("ns", "bridge")} {
+		var out []byte
+		inside(t, ns, func() error {
+			out, _ = exec.Command("nft", "list", "ruleset").CombinedOutput() // the output says what went wrong
+			return nil
+		})
+		if !strings.Contains(string(out), "jhash") {
+			t.Errorf("%s: %s", name, out)
+		}
+	}
 }
 
 func TestUDPIsSpreadOverTargetsAndFlowsStay(t *testing.T) {
