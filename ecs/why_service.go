@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"berth/agent/proto"
 	"berth/aws"
 	"berth/ecs/placement"
 	"berth/ecs/rollout"
@@ -308,6 +309,26 @@ func whyTargetAnywhere(r store.Reader, c aws.Caller, target string) (out []WhyTa
 	return out, nil
 }
 
+// undecided names the machines whose first verdict on a target is missing where others have theirs; empty if it is not so.
+func undecided(r store.Reader, g elbv2.TargetGroup, t elbv2.Target) string {
+	decided := map[string]bool{}
+	for h := range elbv2.TargetHealths.By(r, "target", t.Key()) {
+		if h.Since == t.Registered && h.State != "" && h.State != proto.TargetInitial {
+			decided[h.Ingress] = true
+		}
+	}
+	var waits []string
+	for _, i := range elbv2.ConnectedIngresses(r, g.Account, g.Region) {
+		if !decided[i.Instance] {
+			waits = append(waits, i.Instance[strings.LastIndexByte(i.Instance, '/')+1:])
+		}
+	}
+	if len(decided) == 0 || len(waits) == 0 {
+		return ""
+	}
+	return "its checks are not over on the container instances " + strings.Join(waits, ", ")
+}
+
 func explainTarget(r store.Reader, g elbv2.TargetGroup, t elbv2.Target) WhyTarget {
 	s := targetStatus(r, g, t)
 	out := WhyTarget{Group: string(g.ARN()), Target: t.Name(), State: s.state, Description: s.description, Task: t.By[strings.LastIndexByte(t.By, '/')+1:]}
@@ -320,6 +341,8 @@ func explainTarget(r store.Reader, g elbv2.TargetGroup, t elbv2.Target) WhyTarge
 	switch {
 	case s.state == targetUnused:
 		out.Summary += ": no listener forwards to its target group"
+	case s.state == targetInitial && undecided(r, g, t) != "":
+		out.Summary += ": " + undecided(r, g, t)
 	case s.state != targetHealthy && len(out.Probes) > 0:
 		out.Summary += ": " + out.Probes[0]
 	case s.state != targetHealthy && s.description != "":

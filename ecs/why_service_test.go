@@ -27,6 +27,13 @@ func TestWhyAServiceIsNotSteady(t *testing.T) {
 	contains("new", w.why("web").Summary, "0 of 2 tasks healthy; 2 tasks are about to start")
 	w.play(3, "web", always("initial"))
 	contains("initial", w.why("web").Summary, "target "+targets(w)[0].Name()+" of web is initial")
+	other := testIngress + "2"
+	w.write(func(tx *store.Tx) {
+		elbv2.Connected(tx, testAccount, testRegion, other, true)
+		says(tx, targets(w)[0], "healthy", "GET / answered 200 in 3 ms")
+	})
+	contains("another machine", w.why("web").Summary, " is initial: its checks are not over on the container instances "+other[strings.LastIndexByte(other, '/')+1:])
+	w.write(func(tx *store.Tx) { elbv2.Disconnected(tx, other) })
 	w.play(3, "web", always("healthy"))
 	if got := w.why("web"); !got.Steady || got.Summary != "service web: 2 of 2 tasks healthy; steady" || len(got.Reasons) != 0 || got.Healthy != 2 || got.Running != 2 {
 		t.Errorf("steady: %+v", got)
