@@ -168,7 +168,9 @@ func (w view) timedOut(timeout time.Duration) error {
 	out := &Failure{What: "timed out after " + timeout.String(), Cause: w.summary(), Fix: "berth why " + name, Exit: ExitTimedOut}
 	if w.deployment.Status == api.ServiceDeploymentStatusInProgress {
 		out.What += "; the deployment goes on"
-		out.Fix += ", or berth rollback " + name
+		if len(w.deployment.SourceServiceRevisions) > 0 { // the first deployment has nothing before it
+			out.Fix += ", or berth rollback " + name
+		}
 	}
 	return out
 }

@@ -99,10 +99,16 @@ func TestScreenPrintsAboveItsBlock(t *testing.T) {
 }
 
 func TestTimedOutSaysHowADeploymentUnderWayEnds(t *testing.T) {
-	w := view{service: &api.Service{ServiceName: new("web")}, deployment: &api.ServiceDeployment{Status: api.ServiceDeploymentStatusInProgress}}
+	w := view{service: &api.Service{ServiceName: new("web")}, deployment: &api.ServiceDeployment{
+		Status: api.ServiceDeploymentStatusInProgress, SourceServiceRevisions: []api.ServiceRevisionSummary{{}},
+	}}
 	f, _ := errors.AsType[*Failure](w.timedOut(time.Minute))
 	if f == nil || f.Fix != "berth why web, or berth rollback web" || f.Exit != ExitTimedOut {
 		t.Errorf("under way: %+v", f)
+	}
+	w.deployment.SourceServiceRevisions = nil
+	if f, _ := errors.AsType[*Failure](w.timedOut(time.Minute)); f == nil || f.Fix != "berth why web" {
+		t.Errorf("the first one: %+v", f)
 	}
 	w.deployment.Status = api.ServiceDeploymentStatusSuccessful
 	if f, _ := errors.AsType[*Failure](w.timedOut(time.Minute)); f == nil || f.Fix != "berth why web" {
