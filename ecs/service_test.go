@@ -371,6 +371,28 @@ func TestUpdateInMidDeploymentReplacesBothPredecessors(t *testing.T) {
 	}
 }
 
+// A service that never gets steady shows what is primary, what was last completed, and what still has tasks.
+func TestDeploymentsThatWereReplacedAreLeftBehind(t *testing.T) {
+	w := newServiceWorld(t, 2, "")
+	w.rounds(3, "web", always("HEALTHY"))
+	for range 5 {
+		w.update(`{"service":"web","forceNewDeployment":true}`)
+		w.rounds(2, "web", func(t Task) string {
+			if t.deployment() == strings.TrimPrefix(*w.service("web").Deployments[0].Id, deploymentPrefix) {
+				return "exit 7"
+			}
+			return "HEALTHY"
+		})
+	}
+	v := w.service("web")
+	if len(v.Deployments) != 2 || v.RunningCount == nil || *v.RunningCount != 2 {
+		t.Errorf("%s", shown(v))
+	}
+	if list := must(w.ListServiceDeployments(w.ctx, &api.ListServiceDeploymentsRequest{Service: new("web")}))(t); len(list.ServiceDeployments) != 6 {
+		t.Errorf("%d service deployments are remembered, of 6", len(list.ServiceDeployments))
+	}
+}
+
 func TestProtectedTasksSurviveScaleIn(t *testing.T) {
 	w := newServiceWorld(t, 3, "")
 	w.rounds(3, "web", always("HEALTHY"))

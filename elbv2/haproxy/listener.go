@@ -41,6 +41,7 @@ func (r *renderer) listener(lb LoadBalancer, l Listener) {
 func (r *renderer) http(lb LoadBalancer, l Listener) {
 	r.line("mode http")
 	r.line("option idle-close-on-response") // a reload takes no idle client's next request away
+	r.line("option http-ignore-probes")     // who says nothing has asked nothing: no answer, and none is counted
 	r.timeouts(lb, l)
 	if lb.Kind == Application {
 		r.line("tcp-request session set-var(sess.begun) date")
