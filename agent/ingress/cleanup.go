@@ -12,9 +12,10 @@ func Cleanup(dir string) error {
 	if err != nil {
 		return err
 	}
-	p, err := Config{Dir: dir}.find()
-	if err == nil && p != nil {
-		err = p.stop()
+	c := Config{Dir: dir}
+	pid, err := c.number()
+	if err == nil && pid != 0 {
+		err = family{pid, c.path(configFile)}.stop()
 	}
 	return errors.Join(err, os.RemoveAll(dir))
 }

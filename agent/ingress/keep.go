@@ -280,7 +280,7 @@ func (k *keeper) startServing(ctx context.Context) (*process, error) {
 		return nil, err
 	}
 	if err := k.serving(ctx, p, 0, 0); err != nil {
-		return nil, errors.Join(err, p.stop())
+		return nil, errors.Join(err, p.stop(k.cfg))
 	}
 	return p, nil
 }

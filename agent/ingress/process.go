@@ -41,16 +41,9 @@ type process struct {
 // find returns the master that an earlier agent left in the directory, or nil. Its command line is compared, because the number may be
 // another process's by now.
 func (c Config) find() (*process, error) {
-	data, err := os.ReadFile(c.path(pidFile))
-	if errors.Is(err, os.ErrNotExist) {
-		return nil, nil
-	}
-	if err != nil {
+	pid, err := c.number()
+	if pid == 0 || err != nil {
 		return nil, err
-	}
-	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
-	if err != nil || pid <= 1 {
-		return nil, nil //nolint:nilerr // it died before it wrote its number
 	}
 	pidfd, err := unix.PidfdOpen(pid, 0)
 	if errors.Is(err, unix.ESRCH) || errors.Is(err, unix.EINVAL) {
@@ -66,6 +59,22 @@ func (c Config) find() (*process, error) {
 		return nil, nil //nolint:nilerr // ended meanwhile, or somebody else
 	}
 	return p, nil
+}
+
+// number of the process that is or was the master; 0: there is none.
+func (c Config) number() (int, error) {
+	data, err := os.ReadFile(c.path(pidFile))
+	if errors.Is(err, os.ErrNotExist) {
+		return 0, nil
+	}
+	if err != nil {
+		return 0, err
+	}
+	pid, err := strconv.Atoi(strings.TrimSpace(string(data)))
+	if err != nil || pid <= 1 {
+		return 0, nil //nolint:nilerr // it died before it wrote its number
+	}
+	return pid, nil
 }
 
 // start runs HAProxy with the file that is there, in the calling process's network namespace. It takes its listeners from a socket, if one is given.
@@ -135,10 +144,7 @@ func complaint(out string) string {
 }
 
 // gone waits up to so many milliseconds for the master to end.
-func (p *process) gone(ms int) bool {
-	n, err := unix.Poll([]unix.PollFd{{Fd: int32(p.pidfd), Events: unix.POLLIN}}, ms)
-	return err == nil && n > 0
-}
+func (p *process) gone(ms int) bool { return ended(p.pidfd, ms) }
 
 // ended is closed when the master has ended or ctx is done.
 func (p *process) ended(ctx context.Context) <-chan struct{} {
@@ -162,29 +168,12 @@ func (p *process) ended(ctx context.Context) <-chan struct{} {
 }
 
 // stop ends the master with its workers and all connections.
-func (p *process) stop() error {
+func (p *process) stop(c Config) error {
 	defer p.close()
-	if err := p.signal(unix.SIGTERM); err != nil {
-		return err
-	}
-	if p.gone(int(stopWait.Milliseconds())) {
-		return nil
-	}
-	if err := p.signal(unix.SIGKILL); err != nil {
-		return err
-	}
-	if !p.gone(int(stopWait.Milliseconds())) {
-		return fmt.Errorf("HAProxy (process %d) does not end", p.pid)
-	}
-	return nil
+	return family{p.pid, c.path(configFile)}.stop()
 }
 
-func (p *process) signal(s unix.Signal) error {
-	if err := unix.PidfdSendSignal(p.pidfd, s, nil, 0); err != nil && !errors.Is(err, unix.ESRCH) {
-		return fmt.Errorf("end HAProxy: %w", err)
-	}
-	return nil
-}
+func (p *process) signal(s unix.Signal) error { return signal(p.pidfd, s) }
 
 func (p *process) close() { unix.Close(p.pidfd) }
 
