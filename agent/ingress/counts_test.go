@@ -5,6 +5,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strings"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -116,6 +117,40 @@ func TestRequestsWithoutTargetAreNotCountedAsTheirs(t *testing.T) {
 		}
 	}
 	r.awaitSums(m, map[string]float64{"RequestCount": 0, "HTTPCode_ELB_5XX_Count": 3, "TargetConnectionErrorCount": 0})
+}
+
+// Who connects and says nothing, as scans and probes do, has asked nothing. Half a request is a bad one.
+func TestSilentConnectionsAreNoRequests(t *testing.T) {
+	r := newRig(t)
+	a := backend(t, "a", well, nil)
+	f := r.frame(a)
+	f.LoadBalancers[0].Attributes["idle_timeout.timeout_seconds"] = "1"
+	r.apply(f)
+	r.awaitState(a, proto.TargetHealthy)
+	m := r.counting()
+	say := func(text string) net.Conn {
+		conn, err := net.Dial("tcp", r.address(5))
+		if err != nil {
+			t.Fatal(err)
+		}
+		fmt.Fprint(conn, text)
+		return conn
+	}
+	for range 3 {
+		say("").Close()
+	}
+	silent := say("")
+	if got, err := io.ReadAll(silent); err != nil || len(got) > 0 {
+		t.Errorf("who is silent until the time limit gets %q, %v", got, err)
+	}
+	silent.Close()
+	half := say("GET / HT")
+	if got, err := io.ReadAll(half); err != nil || !strings.HasPrefix(string(got), "HTTP/1.1 408 ") {
+		t.Errorf("who asks by half gets %q, %v", got, err)
+	}
+	half.Close()
+	say("GET / HT").Close()
+	r.awaitSums(m, map[string]float64{"NewConnectionCount": 6, "HTTPCode_ELB_4XX_Count": 2, "RequestCount": 0})
 }
 
 // An old worker's last requests are counted: it does not end before.

@@ -86,4 +86,3 @@ func TestCleanupEndsAllWorkers(t *testing.T) {
 		})
 	}
 }
-
