@@ -285,9 +285,26 @@ func (p *pass) step(seen []rollout.Task) {
 		return
 	}
 	p.start(l, plan)
+	p.leaveBehind(primary)
 	p.report(primary, plan)
 	if plan.Steady && p.baked(primary) {
 		p.complete(primary)
+	}
+}
+
+// leaveBehind lets go of deployments that others took the place of before they were complete, once none of their tasks is left. A service
+// that never gets steady would collect them.
+func (p *pass) leaveBehind(primary *Deployment) {
+	kept := map[string]bool{p.v.Primary: true, p.v.Completed: true, p.v.Current: true, primary.Back: true}
+	for i := range p.tasks {
+		if p.tasks[i].Active() {
+			kept[p.tasks[i].deployment()] = true
+		}
+	}
+	for number, d := range p.live {
+		if !kept[number] && d.Life == nil {
+			d.Gone, d.Updated = true, MillisOf(p.now)
+		}
 	}
 }
 
