@@ -133,7 +133,7 @@ func (i *Ingress) syncWorker(ctx context.Context, w worker, wanted map[string][]
 		for n := range have {
 			have[n].Sessions = sessions[name+"/"+have[n].Name]
 		}
-		if w.Old {
+		if w.Old || groups[name] == "" { // a new worker's own: its file had the slots, and whose they are is known when the reload is over
 			continue
 		}
 		b := haproxy.Backend{Name: name, Group: groups[name], Slots: len(have)}
