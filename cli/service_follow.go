@@ -74,6 +74,12 @@ func (f *ServiceFollower) Follow(ctx context.Context, name string, timeout time.
 			return err
 		}
 		if done, err := goal(seen.service, seen.deployment); done || err != nil {
+			// The service was read before its deployment: its last events may be of the time between.
+			if last, lookErr := f.look(ctx, name); lookErr == nil {
+				if shown := f.show(ctx, last); err == nil {
+					err = shown
+				}
+			}
 			return err
 		}
 		if time.Since(f.began) > timeout {
