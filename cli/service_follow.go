@@ -294,8 +294,12 @@ func (f *ServiceFollower) lastWords(ctx context.Context, t api.Task) {
 		return
 	}
 	lines, err := f.Client.ReadLogs(ctx, sources, time.Time{})
-	for err == nil && len(lines) == 0 && len(sources) > 0 && t.StartedAt != nil && f.waited < logPatience && ctx.Err() == nil {
-		time.Sleep(logAgainAfter)
+	for err == nil && len(lines) == 0 && len(sources) > 0 && t.StartedAt != nil && f.waited < logPatience {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(logAgainAfter):
+		}
 		f.waited += logAgainAfter
 		lines, err = f.Client.ReadLogs(ctx, sources, time.Time{})
 	}
