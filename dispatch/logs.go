@@ -20,18 +20,16 @@ func (s *Server) logs(w http.ResponseWriter, r *http.Request, who ecs.Machine) {
 		http.Error(w, "there is no log store", http.StatusServiceUnavailable)
 		return
 	}
-	one := s.of(who.ID)
+	one := s.heard(w, who)
 	if one == nil {
-		http.Error(w, "this machine has no session", http.StatusServiceUnavailable)
 		return
 	}
 	var batch proto.LogBatch
 	if !readBody(w, r, maxLogBody, &batch) {
 		return
 	}
-	task, ok := ecs.TaskOn(s.Store.Read(), one.instance, batch.Task)
+	task, ok := s.placed(w, one, batch.Task)
 	if !ok {
-		http.Error(w, "the task is not placed on this machine", http.StatusForbidden)
 		return
 	}
 	region := batch.Region
@@ -47,9 +45,8 @@ func (s *Server) accessLogs(w http.ResponseWriter, r *http.Request, who ecs.Mach
 		http.Error(w, "there is no log store", http.StatusServiceUnavailable)
 		return
 	}
-	one := s.of(who.ID)
+	one := s.heard(w, who)
 	if one == nil {
-		http.Error(w, "this machine has no session", http.StatusServiceUnavailable)
 		return
 	}
 	var batch proto.AccessLogBatch

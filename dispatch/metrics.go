@@ -19,8 +19,7 @@ func (s *Server) metrics(w http.ResponseWriter, r *http.Request, who ecs.Machine
 		http.Error(w, "there is no store of metrics", http.StatusServiceUnavailable)
 		return
 	}
-	if s.of(who.ID) == nil {
-		http.Error(w, "this machine has no session", http.StatusServiceUnavailable)
+	if s.heard(w, who) == nil {
 		return
 	}
 	var batch proto.MetricBatch

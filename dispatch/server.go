@@ -202,6 +202,24 @@ func (s *Server) of(machine string) *session {
 	return s.byMachine[machine]
 }
 
+// heard is the session of the machine that asks; if there is none, the request is refused.
+func (s *Server) heard(w http.ResponseWriter, who ecs.Machine) *session {
+	one := s.of(who.ID)
+	if one == nil {
+		http.Error(w, "this machine has no session", http.StatusServiceUnavailable)
+	}
+	return one
+}
+
+// placed is a task that is placed on the machine of a session; of any other the request is refused.
+func (s *Server) placed(w http.ResponseWriter, one *session, arn string) (ecs.Task, bool) {
+	task, ok := ecs.TaskOn(s.Store.Read(), one.instance, arn)
+	if !ok {
+		http.Error(w, "the task is not placed on this machine", http.StatusForbidden)
+	}
+	return task, ok
+}
+
 // Steps is what a machine does for a task, in order, as far as its present session has told.
 func (s *Server) Steps(instance, task string) []proto.Step {
 	s.mu.Lock()

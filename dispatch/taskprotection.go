@@ -18,18 +18,16 @@ const maxProtectionBody = 16 << 10
 
 // taskProtection reads or sets the protection of a task that is placed on the machine, and of no other, as the API does.
 func (s *Server) taskProtection(w http.ResponseWriter, r *http.Request, who ecs.Machine) {
-	one := s.of(who.ID)
+	one := s.heard(w, who)
 	if one == nil {
-		http.Error(w, "this machine has no session", http.StatusServiceUnavailable)
 		return
 	}
 	var in proto.TaskProtection
 	if !readBody(w, r, maxProtectionBody, &in) {
 		return
 	}
-	task, ok := ecs.TaskOn(s.Store.Read(), one.instance, in.Task)
+	task, ok := s.placed(w, one, in.Task)
 	if !ok {
-		http.Error(w, "the task is not placed on this machine", http.StatusForbidden)
 		return
 	}
 	out := proto.TaskProtectionAnswer{RequestID: aws.NewUUID()}
